@@ -1,0 +1,49 @@
+"""Recursive Language Models in Jupyter.
+
+Public names load lazily, because the kernel process in the box imports this package too and must never load
+the host's side of it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from rlm_kernel.errors import ContextError as ContextError
+    from rlm_kernel.errors import LimitReached as LimitReached
+    from rlm_kernel.errors import ModelError as ModelError
+    from rlm_kernel.errors import OptionError as OptionError
+    from rlm_kernel.errors import RLMError as RLMError
+    from rlm_kernel.errors import SandboxError as SandboxError
+    from rlm_kernel.host.providers.scripted import ScriptedModel as ScriptedModel
+    from rlm_kernel.host.rlm import RLM as RLM
+    from rlm_kernel.host.run import Completion as Completion
+    from rlm_kernel.host.run import Run as Run
+
+_HOME = {
+    "Completion": "rlm_kernel.host.run",
+    "ContextError": "rlm_kernel.errors",
+    "LimitReached": "rlm_kernel.errors",
+    "ModelError": "rlm_kernel.errors",
+    "OptionError": "rlm_kernel.errors",
+    "RLM": "rlm_kernel.host.rlm",
+    "RLMError": "rlm_kernel.errors",
+    "Run": "rlm_kernel.host.run",
+    "SandboxError": "rlm_kernel.errors",
+    "ScriptedModel": "rlm_kernel.host.providers.scripted",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

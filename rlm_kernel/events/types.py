@@ -1,0 +1,198 @@
+"""One frozen type per event; the only record of what a run did.
+
+The stream is flat and ordered. ``seq`` counts from 0 within a run and ``time`` is Unix seconds; the host's bus
+sets both. ``node`` says whose event it is: the root RLM is ``"0"``, and a sub-call made by node ``"0"`` is
+``"0.1"``, ``"0.2"``, ... whether it is a plain model call or a child RLM, so a call's id is its node's id.
+Within a node, ``iteration`` and ``cell`` count from 1 (cells over the whole node, not per iteration).
+
+`rlm_kernel.events.tree` folds the stream into the call tree; `rlm_kernel.events.codec` writes it as JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from rlm_kernel.events.values import Message, Usage
+
+SCHEMA_VERSION = 1
+
+Kind = Literal["llm", "rlm"]
+StopReason = Literal[
+    "answered",
+    "max_iterations",
+    "max_calls",
+    "max_tokens",
+    "max_seconds",
+    "cancelled",
+    "error",
+]
+CellStatus = Literal["ok", "error", "interrupted", "timeout", "died"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """What every event has."""
+
+    type: ClassVar[str]
+    node: str = "0"
+    seq: int = -1
+    time: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunStarted(Event):
+    """The first event of a run."""
+
+    type: ClassVar[str] = "run_started"
+    run: str
+    question: str
+    context: dict[str, Any]
+    """What the input is, not the input: ``type``, ``length``, ``unit`` and ``description``."""
+    options: dict[str, Any]
+    """The configuration without secrets; values are JSON."""
+    version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeStarted(Event):
+    """An RLM node has a kernel and begins its loop."""
+
+    type: ClassVar[str] = "node_started"
+    depth: int
+    model: str
+    question: str
+    context: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRequested(Event):
+    """The node's root model is asked; ``messages`` are only those added since the request before."""
+
+    type: ClassVar[str] = "model_requested"
+    iteration: int
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextDelta(Event):
+    """A piece of a reply as it streams in; for live views, not journaled."""
+
+    type: ClassVar[str] = "text_delta"
+    iteration: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelReplied(Event):
+    """The root model's whole reply."""
+
+    type: ClassVar[str] = "model_replied"
+    iteration: int
+    text: str
+    usage: Usage
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellStarted(Event):
+    """A cell of the reply begins to run in the node's kernel."""
+
+    type: ClassVar[str] = "cell_started"
+    iteration: int
+    cell: int
+    code: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellOutput(Event):
+    """One output of a cell, in the order the kernel sent it."""
+
+    type: ClassVar[str] = "cell_output"
+    cell: int
+    kind: Literal["stdout", "stderr", "display_data", "execute_result", "error"]
+    data: dict[str, Any]
+    """A MIME bundle; streams and errors are ``text/plain``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellFinished(Event):
+    """A cell ended; ``seconds`` is wall time, sub-calls included."""
+
+    type: ClassVar[str] = "cell_finished"
+    cell: int
+    status: CellStatus
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallRequested(Event):
+    """A cell of node ``node`` asked for sub-call ``call``: a plain completion, or a child RLM."""
+
+    type: ClassVar[str] = "call_requested"
+    call: str
+    kind: Kind
+    model: str
+    prompt: str
+    cell: int | None = None
+    """The cell that asked; ``None`` when it is not known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallFinished(Event):
+    """Sub-call ``call`` ended: ``text`` is its result or, when ``status`` is not ``ok``, the reason."""
+
+    type: ClassVar[str] = "call_finished"
+    call: str
+    status: Literal["ok", "error", "cancelled"]
+    text: str
+    usage: Usage
+    """The call's own usage; zero for a child RLM, whose own model calls report themselves."""
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Note(Event):
+    """Something worth telling the reader: a restarted kernel, skipped files, ``progress(text)``."""
+
+    type: ClassVar[str] = "note"
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LimitHit(Event):
+    """A limit of the run is spent."""
+
+    type: ClassVar[str] = "limit_reached"
+    limit: str
+    maximum: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeAnswered(Event):
+    """The node has an answer: its JSON value, or its text where it is not JSON."""
+
+    type: ClassVar[str] = "node_answered"
+    value: Any
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeFinished(Event):
+    """The node's loop ended and its kernel is gone."""
+
+    type: ClassVar[str] = "node_finished"
+    stop_reason: StopReason
+    seconds: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFinished(Event):
+    """The last event of a run; ``usage`` is the whole tree's."""
+
+    type: ClassVar[str] = "run_finished"
+    stop_reason: StopReason
+    usage: Usage
+    seconds: float
+    error: str | None = None

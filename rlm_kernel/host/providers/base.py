@@ -1,0 +1,67 @@
+"""The contract of a provider: one async method over plain values.
+
+A provider is found through the entry-point group ``rlm_kernel.providers``: the entry's name is what stands
+before the slash in ``provider/model``, its object is a callable ``(model, ModelOptions) -> Model``.
+`scripted.py` is the smallest one to copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rlm_kernel.events.values import Message, Usage
+
+OnText = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """What a provider may need to reach a model.
+
+    Attributes
+    ----------
+    base_url
+        Another address that speaks the provider's protocol.
+    api_key
+        The key; the provider's own environment variable when ``None``. Never printed.
+    sampling
+        Arguments for every request, such as ``temperature`` or ``max_tokens``, under the provider's own names.
+    """
+
+    base_url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A model's reply: its text (possibly empty, never ``None``) and the call's own usage."""
+
+    text: str
+    usage: Usage
+
+
+class Model(Protocol):
+    """A model that can be asked."""
+
+    @property
+    def name(self) -> str:
+        """``provider/model``, as shown to people and written to the journal."""
+
+    async def complete(self, messages: Sequence[Message], on_text: OnText | None = None) -> Reply:
+        """Answer a chat.
+
+        The engine calls this for a node's every iteration, and the broker for every plain sub-call, many at
+        once. ``on_text`` receives pieces of the reply as they stream in, when the provider can.
+
+        Raises
+        ------
+        ModelError
+            The model could not be reached, refused, or sent what is not a reply. The SDK's own retries have
+            already happened. Cancelling the call must end the request.
+        """
+
+    async def aclose(self) -> None:
+        """Release connections. Called once, when the run that owns the model ends."""
