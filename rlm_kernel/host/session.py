@@ -1,0 +1,348 @@
+"""One live kernel: start it in its box, load an input, run cells, answer its calls, end it.
+
+A session belongs to the event loop that started it; nothing here is for other threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import zmq.asyncio
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+
+from rlm_kernel import wire
+from rlm_kernel.errors import ContextError, KernelDied, SandboxError, WireError
+from rlm_kernel.events.types import CellStatus
+from rlm_kernel.host.sandboxes import provisioner_name
+
+OnOutput = Callable[[str, dict[str, Any]], None]
+Serve = Callable[[wire.Call], Awaitable[wire.Reply]]
+
+START_SECONDS = 60.0
+INTERRUPT_SECONDS = 5.0
+"""How long an interrupted cell has to end before its kernel is killed."""
+POLL_SECONDS = 0.05
+"""How often a waiting session looks at its kernel's process and at the cell's clock."""
+MESSAGE_BYTES = 256 << 20
+"""A longer message from the kernel closes its connection: the host's memory is not the kernel's to fill."""
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """How a cell ended. ``report`` is ``None`` when the kernel could not say (killed, or died)."""
+
+    status: CellStatus
+    seconds: float
+    report: wire.CellReport | None
+
+
+class _KernelManager(AsyncKernelManager):
+    """Starts our kernel in a sandbox, from a kernelspec that is made here instead of installed."""
+
+    def __init__(self, sandbox: str, directory: Path, context: zmq.asyncio.Context) -> None:
+        super().__init__(context=context)
+        provisioner = {"provisioner_name": provisioner_name(sandbox), "config": {"directory": str(directory)}}
+        # -P: a file that model-written code leaves in its folder shadows no module of the next kernel.
+        self._spec = KernelSpec(
+            argv=[sys.executable, "-P", "-m", "rlm_kernel.kernel"],
+            display_name="RLM",
+            language="python",
+            interrupt_mode="message",
+            metadata={"kernel_provisioner": provisioner},
+        )
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        return self._spec
+
+
+class _RunningCell:
+    """A cell between its request and the two messages that end it: the reply, and idle on iopub."""
+
+    def __init__(self, on_output: OnOutput) -> None:
+        self.on_output = on_output
+        self.reply: dict[str, Any] | None = None
+        self.idle = False
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def settle(self) -> None:
+        if self.reply is not None and self.idle and not self.done.done():
+            self.done.set_result(None)
+
+
+class Session:
+    """One kernel in one sandbox.
+
+    Parameters
+    ----------
+    sandbox
+        The sandbox's name, such as ``bubblewrap``.
+    cell_seconds
+        A cell's own time; waiting for sub-calls does not count.
+    serve
+        Answers the kernel's calls; several at once. Cancelled when the cell that asked is.
+    """
+
+    def __init__(self, sandbox: str, cell_seconds: float, serve: Serve) -> None:
+        self._sandbox = sandbox
+        self._cell_seconds = cell_seconds
+        self._serve = serve
+        self._directory: Path | None = None
+        self._loads: list[wire.Load] = []
+        self._cells: dict[str, _RunningCell] = {}
+        self._replies: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._calls: dict[str, asyncio.Task[None]] = {}
+        self._readers: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Start the kernel and attach to it.
+
+        Raises
+        ------
+        SandboxError
+            The box or the kernel in it could not be started.
+        """
+        if self._directory is None:
+            self._directory = Path(tempfile.mkdtemp(prefix="rlm-"))  # mode 0700
+            (self._directory / "inputs").mkdir()
+        context = zmq.asyncio.Context()
+        context.sndhwm = context.rcvhwm = 0  # defaults for its sockets: a stalled host loses nothing
+        context.maxmsgsize = MESSAGE_BYTES
+        context.reconnect_ivl = 2
+        context.linger = 0
+        self._context = context
+        self._manager = _KernelManager(self._sandbox, self._directory, context)
+        try:
+            await self._manager.start_kernel()
+            self._client: AsyncKernelClient = self._manager.client(context=context)
+            self._client.start_channels(stdin=False, hb=False)
+            self._welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._readers = [asyncio.create_task(read()) for read in (self._shell, self._iopub, self._control)]
+            attached = await self._request("control", "rlm_attach_request", wire.Attach(), START_SECONDS)
+            wire.decode(wire.Attached, attached)
+            await self._outlive(self._welcome, START_SECONDS)
+        except (KernelDied, TimeoutError, WireError) as error:
+            log = self._provisioner.log_file.read_text(errors="replace").strip().splitlines()
+            reason = log[-1] if log else str(error) or "no answer"
+            raise SandboxError(f"The kernel did not start in sandbox={self._sandbox!r}: {reason}") from error
+
+    @property
+    def inputs(self) -> Path:
+        """The folder whose files the kernel may read."""
+        assert self._directory is not None
+        return self._directory / "inputs"
+
+    async def load(self, load: wire.Load) -> wire.Loaded:
+        """Load an input into the REPL; ``load.path`` is relative to `inputs`. A restart loads it again.
+
+        Raises
+        ------
+        ContextError
+            The kernel could not read it.
+        """
+        loaded = await self._load(load)
+        self._loads.append(load)
+        return loaded
+
+    async def execute(self, code: str, on_output: OnOutput) -> CellResult:
+        """Run one cell; ``on_output(kind, MIME bundle)`` is called for each output as it comes.
+
+        A cell that overruns its time is interrupted, then its kernel is killed. A dead kernel is restarted with
+        its inputs loaded again; the result's status says so.
+        """
+        started = time.monotonic()
+        cell = _RunningCell(on_output)
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": False,
+        }
+        msg = self._client.session.msg("execute_request", content)
+        self._cells[msg["header"]["msg_id"]] = cell
+        self._client.shell_channel.send(msg)
+        try:
+            overran = await self._run(cell)
+        except KernelDied:
+            await self._restart()
+            return CellResult("died", time.monotonic() - started, None)
+        finally:
+            self._cells.pop(msg["header"]["msg_id"], None)
+        seconds = time.monotonic() - started
+        if cell.reply is None:
+            await self._restart()
+            return CellResult("timeout", seconds, None)
+        return CellResult(_status(cell.reply, overran), seconds, _report(cell.reply))
+
+    async def close(self) -> None:
+        """End the kernel and remove its folder. Safe to call at any time, and twice."""
+        await self._stop()
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None
+
+    @property
+    def _provisioner(self) -> Any:
+        return self._manager.provisioner
+
+    async def _run(self, cell: _RunningCell) -> bool:
+        """Wait for a cell's end; return whether it overran its time. An unset reply means that it had to be killed."""
+        own, last = 0.0, time.monotonic()
+        while not await self._settled(cell):
+            now = time.monotonic()
+            own += 0.0 if self._calls else now - last
+            last = now
+            if own > self._cell_seconds:
+                self._client.control_channel.send(self._client.session.msg("interrupt_request", {}))
+                deadline = now + INTERRUPT_SECONDS
+                while not await self._settled(cell) and time.monotonic() < deadline:
+                    pass
+                return True
+        return False
+
+    async def _settled(self, cell: _RunningCell) -> bool:
+        """Wait a moment for a cell's end; raise `KernelDied` when its kernel is gone."""
+        await asyncio.wait({cell.done}, timeout=POLL_SECONDS)
+        if not cell.done.done() and await self._provisioner.poll() is not None:
+            raise KernelDied("The kernel died while it ran a cell.")
+        return cell.done.done()
+
+    async def _restart(self) -> None:
+        await self._stop()
+        await self.start()
+        for load in self._loads:
+            await self._load(load)
+
+    async def _stop(self) -> None:
+        for task in [*self._readers, *self._calls.values()]:
+            task.cancel()
+        await asyncio.gather(*self._readers, *self._calls.values(), return_exceptions=True)
+        self._readers.clear()
+        self._calls.clear()
+        if hasattr(self, "_client"):
+            self._client.stop_channels()
+            del self._client
+        if hasattr(self, "_manager"):
+            with contextlib.suppress(RuntimeError):  # it never started
+                await self._manager.shutdown_kernel(now=True)
+            self._context.destroy(linger=0)
+            del self._manager
+
+    async def _load(self, load: wire.Load) -> wire.Loaded:
+        in_box = f"{self._provisioner.inputs_in_box}/{load.path}"
+        message = wire.Load(load.name, in_box, load.kind, load.encoding, load.errors)
+        loaded = wire.decode(wire.Loaded, await self._request("shell", "rlm_load_request", message, None))
+        if loaded.error is not None:
+            raise ContextError(f"The context could not be loaded: {loaded.error}")
+        return loaded
+
+    async def _request(self, channel: str, msg_type: str, message: Any, seconds: float | None) -> dict[str, Any]:
+        msg = self._client.session.msg(msg_type, wire.encode(message))
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._replies[msg["header"]["msg_id"]] = future
+        getattr(self._client, f"{channel}_channel").send(msg)
+        return await self._outlive(future, seconds)
+
+    async def _outlive(self, future: asyncio.Future[Any], seconds: float | None) -> Any:
+        """Wait for a future as long as the kernel lives."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while not future.done():
+            await asyncio.wait({future}, timeout=POLL_SECONDS)
+            if not future.done() and await self._provisioner.poll() is not None:
+                raise KernelDied("the kernel's process ended")
+            if not future.done() and deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"no answer within {seconds:g} s")
+        return future.result()
+
+    async def _shell(self) -> None:
+        while True:
+            msg = await self._client.get_shell_msg()
+            self._deliver(msg)
+            cell = self._cells.get(msg["parent_header"].get("msg_id"))
+            if cell is not None and msg["msg_type"] == "execute_reply":
+                cell.reply = msg
+                cell.settle()
+
+    async def _iopub(self) -> None:
+        while True:
+            msg = await self._client.get_iopub_msg()
+            if not self._welcome.done():
+                self._welcome.set_result(None)
+            cell = self._cells.get(msg["parent_header"].get("msg_id"))
+            if cell is None:
+                continue
+            content = msg["content"]
+            if msg["msg_type"] == "status":
+                cell.idle = cell.idle or content.get("execution_state") == "idle"
+                cell.settle()
+            elif (output := _output(msg["msg_type"], content)) is not None:
+                cell.on_output(*output)
+
+    async def _control(self) -> None:
+        while True:
+            msg = await self._client.get_control_msg()
+            self._deliver(msg)
+            with contextlib.suppress(WireError):  # hostile or broken: whoever waits for it waits until its cell ends
+                if msg["msg_type"] == "rlm_call":
+                    call = wire.decode(wire.Call, msg["content"])
+                    if call.id not in self._calls:
+                        self._calls[call.id] = asyncio.create_task(self._answer(call))
+                elif msg["msg_type"] == "rlm_cancel":
+                    for call_id in wire.decode(wire.Cancel, msg["content"]).ids:
+                        if call_id in self._calls:
+                            self._calls[call_id].cancel()
+
+    def _deliver(self, msg: dict[str, Any]) -> None:
+        future = self._replies.pop(msg["parent_header"].get("msg_id"), None)
+        if future is not None and not future.done():
+            future.set_result(msg["content"])
+
+    async def _answer(self, call: wire.Call) -> None:
+        try:
+            reply = await self._serve(call)
+            self._client.control_channel.send(self._client.session.msg("rlm_reply", wire.encode(reply)))
+        finally:
+            self._calls.pop(call.id, None)
+
+
+def _output(msg_type: str, content: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Turn an iopub message into a cell output: its kind and MIME bundle."""
+    if msg_type == "stream":
+        kind = "stderr" if content.get("name") == "stderr" else "stdout"
+        return kind, {"text/plain": str(content.get("text", ""))}
+    if msg_type in ("display_data", "execute_result"):
+        data = content.get("data")
+        return msg_type, data if isinstance(data, dict) else {}
+    if msg_type == "error":
+        traceback = content.get("traceback")
+        lines = [str(line) for line in traceback] if isinstance(traceback, list) else []
+        return "error", {"text/plain": "\n".join(lines) or f"{content.get('ename')}: {content.get('evalue')}"}
+    return None
+
+
+def _status(reply: dict[str, Any], overran: bool) -> CellStatus:
+    if overran:
+        return "timeout"
+    if reply["content"].get("status") == "ok":
+        return "ok"
+    return "interrupted" if reply["content"].get("ename") == "KeyboardInterrupt" else "error"
+
+
+def _report(reply: dict[str, Any]) -> wire.CellReport | None:
+    try:
+        return wire.decode(wire.CellReport, reply["metadata"].get("rlm"))
+    except WireError:
+        return None

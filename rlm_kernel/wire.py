@@ -1,0 +1,174 @@
+"""What crosses the wall: frozen dataclasses to JSON and back, with a version.
+
+Each message travels as the content of a signed Jupyter message whose ``msg_type`` is given below. The kernel is
+hostile to the host, so `decode` checks every field before anything is done with it. Nothing is ever pickled, and
+big inputs cross as files, never inside a message.
+
+    channel   msg_type           direction        content
+    control   rlm_attach_request host -> kernel   Attach     "send your calls to me"
+    control   rlm_attach_reply   kernel -> host   Attached
+    shell     rlm_load_request   host -> kernel   Load       "read this file into a variable"
+    shell     rlm_load_reply     kernel -> host   Loaded
+    control   rlm_call           kernel -> host   Call       one sub-call per prompt
+    control   rlm_reply          host -> kernel   Reply      one result per prompt
+    control   rlm_cancel         kernel -> host   Cancel     nobody waits for these calls any more
+    shell     execute_reply      kernel -> host   CellReport under ``metadata["rlm"]``
+"""
+
+from __future__ import annotations
+
+import types
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from rlm_kernel.errors import WireError
+
+VERSION = 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """The host registers as the one that answers calls."""
+
+    version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """The kernel is ready; its versions, for the journal and for errors."""
+
+    version: int
+    python: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Read a file the box can see into a variable of the REPL.
+
+    ``kind`` is ``text`` (decoded with ``encoding``, byte for byte: line ends are kept) or ``json``. ``errors`` is
+    ``surrogatepass`` for a ``str`` of the host's, which may hold lone surrogates, and ``strict`` for a file.
+    """
+
+    name: str
+    path: str
+    kind: Literal["text", "json"]
+    encoding: str = "utf-8"
+    errors: Literal["strict", "surrogatepass"] = "strict"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the variable became, or why it did not. ``length`` counts ``unit``."""
+
+    error: str | None = None
+    type: str = ""
+    length: int = 0
+    unit: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Ask for one sub-call per prompt. ``cell`` is the msg_id of the execute_request that asked."""
+
+    id: str
+    kind: Literal["llm", "rlm"]
+    prompts: list[str]
+    model: str | None = None
+    cell: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """One sub-call's text, or the reason it has none; ``limit`` names a spent limit of the run."""
+
+    text: str = ""
+    error: str | None = None
+    limit: str | None = None
+    maximum: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The results of a `Call`, in the order of its prompts."""
+
+    id: str
+    results: list[CallResult]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The cell that waited for these calls was interrupted."""
+
+    ids: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CellReport:
+    """The REPL's state when a cell ended.
+
+    ``value`` is ``answer["content"]`` where it is JSON (``is_json``); ``text`` is always its text.
+    ``restored`` names reserved names that the cell had changed, ``variables`` maps the user's names to types.
+    """
+
+    ready: bool = False
+    is_json: bool = False
+    value: Any = None
+    text: str = ""
+    restored: list[str] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+def encode(message: Any) -> dict[str, Any]:
+    """Turn a wire dataclass into JSON content."""
+    return asdict(message)
+
+
+def decode(cls: type[T], content: Any) -> T:
+    """Check JSON content field by field and build ``cls`` from it; unknown keys are ignored.
+
+    Raises
+    ------
+    WireError
+        A field is missing or of the wrong type.
+    """
+    if not isinstance(content, dict):
+        raise WireError(f"{cls.__name__}: expected an object, got {type(content).__name__}.")
+    values: dict[str, Any] = {}
+    for name, hint, required in _schema(cls):
+        if name in content:
+            values[name] = _check(content[name], hint, f"{cls.__name__}.{name}")
+        elif required:
+            raise WireError(f"{cls.__name__}.{name} is missing.")
+    return cls(**values)
+
+
+@cache
+def _schema(cls: type[Any]) -> list[tuple[str, Any, bool]]:
+    hints = get_type_hints(cls)
+    return [(f.name, hints[f.name], f.default is MISSING and f.default_factory is MISSING) for f in fields(cls)]
+
+
+def _check(value: Any, hint: Any, where: str) -> Any:
+    origin, args = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
+    if origin is Literal and isinstance(value, str) and value in args:
+        return value
+    if origin in (Union, types.UnionType):
+        member = next((a for a in args if a is not type(None)), None)
+        return None if value is None and type(None) in args else _check(value, member, where)
+    if origin is list and isinstance(value, list):
+        return [_check(item, args[0], where) for item in value]
+    if origin is dict and isinstance(value, dict):
+        return {_check(k, args[0], where): _check(v, args[1], where) for k, v in value.items()}
+    if is_dataclass(hint) and isinstance(hint, type):
+        return decode(hint, value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and type(value) is hint:  # exact: a bool is no int here
+        return value
+    raise WireError(f"{where}: unexpected {type(value).__name__}.")
