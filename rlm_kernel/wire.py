@@ -138,7 +138,7 @@ def decode(cls: type[T], content: Any) -> T:
     if not isinstance(content, dict):
         raise WireError(f"{cls.__name__}: expected an object, got {type(content).__name__}.")
     values: dict[str, Any] = {}
-    for name, hint, required in _schema(cls):
+    for name, hint, required in _schema(cls):  # type: ignore[arg-type]
         if name in content:
             values[name] = _check(content[name], hint, f"{cls.__name__}.{name}")
         elif required:

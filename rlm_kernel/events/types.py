@@ -47,8 +47,6 @@ class RunStarted(Event):
     type: ClassVar[str] = "run_started"
     run: str
     question: str
-    context: dict[str, Any]
-    """What the input is, not the input: ``type``, ``length``, ``unit`` and ``description``."""
     options: dict[str, Any]
     """The configuration without secrets; values are JSON."""
     version: int = SCHEMA_VERSION
@@ -63,6 +61,7 @@ class NodeStarted(Event):
     model: str
     question: str
     context: dict[str, Any]
+    """What the input is, not the input: ``type``, ``length``, ``unit`` and ``description``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,7 +19,7 @@ class Bus:
         self._seq = 0
 
     def emit(self, event: Event) -> None:
-        """Number the event and call each sink in order."""
+        """Give the event its number and time, and hand it to each sink in order."""
         event = dataclasses.replace(event, seq=self._seq, time=time.time())
         self._seq += 1
         for sink in self._sinks:

@@ -92,7 +92,15 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse what cannot work, before any model is paid."""
         provisioner_name(self.sandbox)
-        for name in ("max_depth", "max_iterations", "max_calls", "max_tokens", "max_seconds", "cell_seconds", "max_concurrency"):
+        for name in (
+            "max_depth",
+            "max_iterations",
+            "max_calls",
+            "max_tokens",
+            "max_seconds",
+            "cell_seconds",
+            "max_concurrency",
+        ):
             value = getattr(self, name)
             optional = name in ("max_calls", "max_tokens", "max_seconds")
             if value is None and optional:
@@ -102,7 +110,9 @@ class Options:
             least = 0 if name == "max_calls" else 1 if integer else 0.001
             if isinstance(value, bool) or not number or not value >= least:
                 kind = "a whole number" if integer else "a number of seconds"
-                raise OptionError(f"{name}={value!r}: expected {kind} of at least {least:g}{', or None' if optional else ''}.")
+                raise OptionError(
+                    f"{name}={value!r}: expected {kind} of at least {least:g}{', or None' if optional else ''}."
+                )
         for name in ("sampling", "sub_sampling"):
             if not isinstance(getattr(self, name), Mapping):
                 raise OptionError(f"{name}: expected a mapping such as {{'temperature': 0}}.")

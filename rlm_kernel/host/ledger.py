@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from rlm_kernel.errors import LimitReached
@@ -16,7 +19,7 @@ class _Total:
 
     started: float = field(default_factory=time.monotonic)
     calls: int = 0
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     spent: LimitReached | None = None
 
 
@@ -63,6 +66,26 @@ class Ledger:
             raise LimitReached("max_iterations", self.limits.iterations)
         self.iterations += 1
         return self.iterations
+
+    @asynccontextmanager
+    async def clock(self) -> AsyncIterator[None]:
+        """End what runs inside when the run's time is up.
+
+        Raises
+        ------
+        LimitReached
+            The tree's seconds are used up.
+        """
+        left = None if self.limits.seconds is None else self.limits.seconds - self.seconds
+        timeout = asyncio.timeout(left)
+        try:
+            async with timeout:
+                yield
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            assert self.limits.seconds is not None
+            raise LimitReached("max_seconds", self.limits.seconds) from None
 
     def start_call(self) -> None:
         """Reserve one sub-call, before anything is spent on it.

@@ -30,7 +30,7 @@ def cells(text: str | None) -> Cells:
     bare: list[str] = []
     unclosed = False
     fence, tag, body = "", "", list[str]()
-    for line in text.splitlines():
+    for line in text.replace("\r\n", "\n").split("\n"):
         match = _FENCE.match(line)
         if not fence and match:
             fence, tag, body = match[1], match[2].lower(), []

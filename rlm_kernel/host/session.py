@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -254,7 +254,8 @@ class Session:
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._replies[msg["header"]["msg_id"]] = future
         getattr(self._client, f"{channel}_channel").send(msg)
-        return await self._outlive(future, seconds)
+        content: dict[str, Any] = await self._outlive(future, seconds)
+        return content
 
     async def _outlive(self, future: asyncio.Future[Any], seconds: float | None) -> Any:
         """Wait for a future as long as the kernel lives."""
@@ -268,8 +269,7 @@ class Session:
         return future.result()
 
     async def _shell(self) -> None:
-        while True:
-            msg = await self._client.get_shell_msg()
+        async for msg in _messages(self._client.get_shell_msg):
             self._deliver(msg)
             cell = self._cells.get(msg["parent_header"].get("msg_id"))
             if cell is not None and msg["msg_type"] == "execute_reply":
@@ -277,8 +277,7 @@ class Session:
                 cell.settle()
 
     async def _iopub(self) -> None:
-        while True:
-            msg = await self._client.get_iopub_msg()
+        async for msg in _messages(self._client.get_iopub_msg):
             if not self._welcome.done():
                 self._welcome.set_result(None)
             cell = self._cells.get(msg["parent_header"].get("msg_id"))
@@ -292,8 +291,7 @@ class Session:
                 cell.on_output(*output)
 
     async def _control(self) -> None:
-        while True:
-            msg = await self._client.get_control_msg()
+        async for msg in _messages(self._client.get_control_msg):
             self._deliver(msg)
             with contextlib.suppress(WireError):  # hostile or broken: whoever waits for it waits until its cell ends
                 if msg["msg_type"] == "rlm_call":
@@ -316,6 +314,17 @@ class Session:
             self._client.control_channel.send(self._client.session.msg("rlm_reply", wire.encode(reply)))
         finally:
             self._calls.pop(call.id, None)
+
+
+async def _messages(receive: Callable[[], Awaitable[dict[str, Any]]]) -> AsyncIterator[dict[str, Any]]:
+    """Yield a channel's messages; what is not signed, or is no Jupyter message, is dropped."""
+    while True:
+        try:
+            msg = await receive()
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+            continue
+        if isinstance(msg["content"], dict) and isinstance(msg["parent_header"], dict):
+            yield msg
 
 
 def _output(msg_type: str, content: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:

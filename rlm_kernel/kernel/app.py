@@ -29,6 +29,7 @@ from ipykernel.heartbeat import Heartbeat
 from ipykernel.iostream import IOPubThread
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
+from ipykernel.parentpoller import ParentPollerUnix
 from jupyter_client.session import DELIM
 from traitlets.config import Config
 from zmq.eventloop.zmqstream import ZMQStream
@@ -134,7 +135,6 @@ class RLMKernelApp(IPKernelApp):
     """Launches `RLMKernel` on sockets that the host has bound, with nothing read from disk."""
 
     kernel_class = RLMKernel
-    default_extensions: list[str] = []
     boot: dict[str, Any]
     """``connection``: Jupyter connection information; ``descriptors``: channel name -> listening descriptor."""
 
@@ -160,11 +160,15 @@ class RLMKernelApp(IPKernelApp):
         """Write no file: the host has it."""
 
     def init_poller(self) -> None:
-        """Watch no parent: the sandbox dies with it."""
-        self.poller = None
+        """Watch the host's process where the box does not die with it by itself."""
+        parent = self.boot["parent"]
+        self.poller = None if parent is None else ParentPollerUnix(parent_pid=parent)
 
     def init_gui_pylab(self) -> None:
         """Start no graphical event loop."""
+
+    def init_extensions(self) -> None:
+        """Load no extensions."""
 
     def init_code(self) -> None:
         """Run no startup files."""

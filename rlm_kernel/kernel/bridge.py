@@ -81,7 +81,9 @@ class Bridge:
             self._abandon(call)
             raise
 
-    def submit(self, kind: Literal["llm", "rlm"], prompts: Sequence[str], model: str | None) -> tuple[str, Future[Results]]:
+    def submit(
+        self, kind: Literal["llm", "rlm"], prompts: Sequence[str], model: str | None
+    ) -> tuple[str, Future[Results]]:
         """Send a call without waiting."""
         if self._host is None:
             raise LLMCallError("No host is attached to this kernel, so nothing can answer a sub-call.")

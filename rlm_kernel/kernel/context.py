@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +30,17 @@ def describe(value: Any) -> wire.Loaded:
     """Say what an input is, without showing it: type, length, unit and one line for the model."""
     kind = type(value).__name__
     if isinstance(value, str):
-        return wire.Loaded(type=kind, length=len(value), unit="characters", description=f"a str of {len(value):,} characters")
-    if isinstance(value, Mapping):
-        size = _characters(value.values())
-        return wire.Loaded(type=kind, length=len(value), unit="keys", description=f"a dict of {len(value):,} keys, {size}")
+        return wire.Loaded(None, kind, len(value), "characters", f"a str of {len(value):,} characters")
+    if isinstance(value, dict):
+        line = f"a dict of {len(value):,} keys, its values {_kinds(value.values())}"
+        return wire.Loaded(None, kind, len(value), "keys", line)
     if isinstance(value, list):
-        size = _characters(value)
-        return wire.Loaded(type=kind, length=len(value), unit="items", description=f"a list of {len(value):,} items, {size}")
-    return wire.Loaded(type=kind, length=1, unit="value", description=f"a value of type {kind}")
+        return wire.Loaded(None, kind, len(value), "items", f"a list of {len(value):,} items, {_kinds(value)}")
+    return wire.Loaded(None, kind, 1, "value", f"a value of type {kind}")
 
 
-def _characters(values: Any) -> str:
+def _kinds(values: Iterable[Any]) -> str:
     items = list(values)
     if all(isinstance(item, str) for item in items):
         return f"all str, {sum(map(len, items)):,} characters in total"
-    kinds = sorted({type(item).__name__ for item in items})
-    return f"of type {', '.join(kinds[:6])}"
+    return f"of type {', '.join(sorted({type(item).__name__ for item in items}))}"

@@ -23,6 +23,7 @@ class FailedCall(str):
     error: str
 
     def __new__(cls, error: str) -> FailedCall:
+        """Build the slot from the reason."""
         slot = super().__new__(cls, f"Error: {error}")
         slot.error = error
         return slot

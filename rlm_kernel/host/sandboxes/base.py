@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
-from jupyter_client.provisioning import LocalProvisioner
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from traitlets import Unicode
 
 CHANNELS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4, "hb": 5}
@@ -33,6 +33,8 @@ class BoxProvisioner(LocalProvisioner):
     """Starts the kernel with inherited sockets; a subclass says in what box."""
 
     directory = Unicode(help="The session's private folder on the host (mode 0700); made here when not given.")
+    dies_with_host = True
+    """Whether the box ends by itself when the host's process does; else the kernel watches that process."""
     _made_directory = False
 
     @property
@@ -71,7 +73,7 @@ class BoxProvisioner(LocalProvisioner):
         if not self.directory:
             self.directory, self._made_directory = tempfile.mkdtemp(prefix="rlm-"), True
         self.inputs.mkdir(mode=0o755, exist_ok=True)
-        manager = self.parent
+        manager: Any = self.parent
         manager.transport, manager.ip, manager.cache_ports = "ipc", f"{self.directory}/k", False
         manager.connection_file = f"{self.directory}/connection.json"
         for channel, port in CHANNELS.items():
@@ -83,25 +85,11 @@ class BoxProvisioner(LocalProvisioner):
         argv = self.command(cmd)
         sockets = {channel: self._listen(port) for channel, port in CHANNELS.items()}
         try:
-            boot = tempfile.TemporaryFile()
-            descriptors = {channel: sock.fileno() for channel, sock in sockets.items()}
-            info = {k: v.decode() if isinstance(v, bytes) else v for k, v in self.connection_info.items()}
-            boot.write(json.dumps({"connection": {**info, "ip": "/k"}, "descriptors": descriptors}).encode())
-            boot.seek(0)
-            with boot, self.log_file.open("wb") as log:
-                self.process = subprocess.Popen(  # type: ignore[assignment]  # noqa: S603
-                    [*argv, str(boot.fileno())],
-                    env=self.environment(),
-                    pass_fds=[*descriptors.values(), boot.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd="/",
-                )
+            self.process = self._spawn(argv, {channel: sock.fileno() for channel, sock in sockets.items()})
         finally:
             for sock in sockets.values():
                 sock.close()
-        self.pid = self.process.pid  # type: ignore[union-attr,attr-defined]
+        self.pid = self.process.pid
         return self.connection_info
 
     async def send_signal(self, signum: int) -> None:
@@ -112,7 +100,7 @@ class BoxProvisioner(LocalProvisioner):
     async def kill(self, restart: bool = False) -> None:
         """Kill the box and wait until it is gone (milliseconds)."""
         await super().kill(restart)
-        while await self.poll() is None:
+        while await self.poll() is None:  # noqa: ASYNC110 - a process has no event to await
             await asyncio.sleep(0.001)
 
     async def cleanup(self, restart: bool = False) -> None:
@@ -120,6 +108,24 @@ class BoxProvisioner(LocalProvisioner):
         if self._made_directory and not restart:
             shutil.rmtree(self.directory, ignore_errors=True)
             self.directory, self._made_directory = "", False
+
+    def _spawn(self, argv: list[str], descriptors: dict[str, int]) -> subprocess.Popen[bytes]:
+        """Start the box; the kernel reads its connection from a descriptor, so that the key is in no argument list."""
+        info = {k: v.decode() if isinstance(v, bytes) else v for k, v in self.connection_info.items()}
+        parent = None if self.dies_with_host else os.getpid()
+        boot = {"connection": {**info, "ip": "/k"}, "descriptors": descriptors, "parent": parent}
+        with tempfile.TemporaryFile() as file, self.log_file.open("wb") as log:
+            file.write(json.dumps(boot).encode())
+            file.seek(0)
+            return subprocess.Popen(  # noqa: S603
+                [*argv, str(file.fileno())],
+                env=self.environment(),
+                pass_fds=[*descriptors.values(), file.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+            )
 
     def _listen(self, port: int) -> socket.socket:
         path = f"{self.directory}/k-{port}"

@@ -61,7 +61,8 @@ def bwrap() -> str:
     if reason is not None:
         raise SandboxError(
             f"bwrap cannot make a sandbox here ({reason}). Allow unprivileged user namespaces "
-            f"(sysctl kernel.unprivileged_userns_clone=1, or kernel.apparmor_restrict_unprivileged_userns=0), {CHOICES}."
+            "(sysctl kernel.unprivileged_userns_clone=1, or kernel.apparmor_restrict_unprivileged_userns=0), "
+            f"{CHOICES}."
         )
     return path
 

@@ -12,6 +12,8 @@ from rlm_kernel.host.sandboxes.base import BoxProvisioner, kernel_environment
 class ProcessProvisioner(BoxProvisioner):
     """Runs the kernel as an ordinary process with the allowlisted environment."""
 
+    dies_with_host = False
+
     @property
     def inputs_in_box(self) -> str:
         """The host's own path."""

@@ -1,0 +1,28 @@
+"""A private event loop on a thread of its own: how sync callers, notebooks among them, run async code.
+
+A notebook's own loop is running already and must stay free for Jupyter's messages, so a run never uses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from functools import cache
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def submit(coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+    """Run a coroutine on the private loop. Cancelling the future cancels the coroutine."""
+    return asyncio.run_coroutine_threadsafe(coroutine, _loop())
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    # A daemon: a run that nobody waits for must not keep the program from ending.
+    threading.Thread(target=loop.run_forever, name="rlm-loop", daemon=True).start()
+    return loop

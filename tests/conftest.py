@@ -1,0 +1,45 @@
+"""What every test gets: no keys, a journal folder of its own, and proof that nothing was left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+KEYS = [name for name in os.environ if name.endswith("_API_KEY")]
+
+
+@pytest.fixture(autouse=True)
+def _quiet_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    for name in KEYS:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("RLM_RUNS_DIR", str(tmp_path_factory.mktemp("runs")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left_behind() -> Iterator[None]:
+    """Kernels end with their sessions and their folders are removed, whatever the tests did to them."""
+    before = set(Path(tempfile.gettempdir()).glob("rlm-*"))
+    yield
+    deadline = time.monotonic() + 5
+    while kernels_of(os.getpid()) and time.monotonic() < deadline:
+        pass
+    assert not kernels_of(os.getpid())
+    assert set(Path(tempfile.gettempdir()).glob("rlm-*")) <= before
+
+
+def kernels_of(pid: int) -> list[str]:
+    """Command lines of kernel processes below a process."""
+    rows = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    table = [row.split(None, 2) for row in rows.splitlines()]
+    family, grew = {str(pid)}, True
+    while grew:
+        children = {row[0] for row in table if row[1] in family} - family
+        grew = bool(children)
+        family |= children
+    return [row[2] for row in table if row[0] in family and "rlm_kernel.kernel" in row[2]]

