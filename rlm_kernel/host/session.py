@@ -11,15 +11,17 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import zmq.asyncio
-from jupyter_client.asynchronous.client import AsyncKernelClient
+import zmq
+from jupyter_client.client import KernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from zmq.eventloop.zmqstream import ZMQStream
 
 from rlm_kernel import wire
 from rlm_kernel.errors import ContextError, KernelDied, SandboxError, WireError
@@ -50,8 +52,8 @@ class CellResult:
 class _KernelManager(AsyncKernelManager):
     """Starts our kernel in a sandbox, from a kernelspec that is made here instead of installed."""
 
-    def __init__(self, sandbox: str, directory: Path, context: zmq.asyncio.Context) -> None:
-        super().__init__(context=context)
+    def __init__(self, sandbox: str, directory: Path) -> None:
+        super().__init__()
         provisioner = {"provisioner_name": provisioner_name(sandbox), "config": {"directory": str(directory)}}
         # -P: a file that model-written code leaves in its folder shadows no module of the next kernel.
         self._spec = KernelSpec(
@@ -103,7 +105,7 @@ class Session:
         self._cells: dict[str, _RunningCell] = {}
         self._replies: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._calls: dict[str, asyncio.Task[None]] = {}
-        self._readers: list[asyncio.Task[None]] = []
+        self._streams: dict[str, ZMQStream] = {}
 
     async def start(self) -> None:
         """Start the kernel and attach to it.
@@ -116,19 +118,10 @@ class Session:
         if self._directory is None:
             self._directory = Path(tempfile.mkdtemp(prefix="rlm-"))  # mode 0700
             (self._directory / "inputs").mkdir()
-        context = zmq.asyncio.Context()
-        context.sndhwm = context.rcvhwm = 0  # defaults for its sockets: a stalled host loses nothing
-        context.maxmsgsize = MESSAGE_BYTES
-        context.reconnect_ivl = 2
-        context.linger = 0
-        self._context = context
-        self._manager = _KernelManager(self._sandbox, self._directory, context)
+        self._manager = _KernelManager(self._sandbox, self._directory)
         try:
             await self._manager.start_kernel()
-            self._client: AsyncKernelClient = self._manager.client(context=context)
-            self._client.start_channels(stdin=False, hb=False)
-            self._welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._readers = [asyncio.create_task(read()) for read in (self._shell, self._iopub, self._control)]
+            self._connect()
             attached = await self._request("control", "rlm_attach_request", wire.Attach(), START_SECONDS)
             wire.decode(wire.Attached, attached)
             await self._outlive(self._welcome, START_SECONDS)
@@ -171,16 +164,15 @@ class Session:
             "allow_stdin": False,
             "stop_on_error": False,
         }
-        msg = self._client.session.msg("execute_request", content)
-        self._cells[msg["header"]["msg_id"]] = cell
-        self._client.shell_channel.send(msg)
+        request = self._send("shell", "execute_request", content)
+        self._cells[request] = cell
         try:
             overran = await self._run(cell)
         except KernelDied:
             await self._restart()
             return CellResult("died", time.monotonic() - started, None)
         finally:
-            self._cells.pop(msg["header"]["msg_id"], None)
+            self._cells.pop(request, None)
         seconds = time.monotonic() - started
         if cell.reply is None:
             await self._restart()
@@ -206,7 +198,7 @@ class Session:
             own += 0.0 if self._calls else now - last
             last = now
             if own > self._cell_seconds:
-                self._client.control_channel.send(self._client.session.msg("interrupt_request", {}))
+                self._send("control", "interrupt_request", {})
                 deadline = now + INTERRUPT_SECONDS
                 while not await self._settled(cell) and time.monotonic() < deadline:
                     pass
@@ -227,18 +219,18 @@ class Session:
             await self._load(load)
 
     async def _stop(self) -> None:
-        for task in [*self._readers, *self._calls.values()]:
+        calls = list(self._calls.values())
+        for task in calls:
             task.cancel()
-        await asyncio.gather(*self._readers, *self._calls.values(), return_exceptions=True)
-        self._readers.clear()
-        self._calls.clear()
-        if hasattr(self, "_client"):
-            self._client.stop_channels()
-            del self._client
+        await asyncio.gather(*calls, return_exceptions=True)
+        for stream in self._streams.values():
+            stream.close(linger=0)
+        if self._streams:
+            self._client.context.term()
+        self._streams.clear()
         if hasattr(self, "_manager"):
             with contextlib.suppress(RuntimeError):  # it never started
                 await self._manager.shutdown_kernel(now=True)
-            self._context.destroy(linger=0)
             del self._manager
 
     async def _load(self, load: wire.Load) -> wire.Loaded:
@@ -250,10 +242,8 @@ class Session:
         return loaded
 
     async def _request(self, channel: str, msg_type: str, message: Any, seconds: float | None) -> dict[str, Any]:
-        msg = self._client.session.msg(msg_type, wire.encode(message))
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._replies[msg["header"]["msg_id"]] = future
-        getattr(self._client, f"{channel}_channel").send(msg)
+        self._replies[self._send(channel, msg_type, wire.encode(message))] = future
         content: dict[str, Any] = await self._outlive(future, seconds)
         return content
 
@@ -268,40 +258,68 @@ class Session:
                 raise TimeoutError(f"no answer within {seconds:g} s")
         return future.result()
 
-    async def _shell(self) -> None:
-        async for msg in _messages(self._client.get_shell_msg):
-            self._deliver(msg)
-            cell = self._cells.get(msg["parent_header"].get("msg_id"))
-            if cell is not None and msg["msg_type"] == "execute_reply":
-                cell.reply = msg
-                cell.settle()
+    def _connect(self) -> None:
+        """Open the channels. A stalled host loses nothing: the queues are unbounded, the messages are not.
 
-    async def _iopub(self) -> None:
-        async for msg in _messages(self._client.get_iopub_msg):
-            if not self._welcome.done():
-                self._welcome.set_result(None)
-            cell = self._cells.get(msg["parent_header"].get("msg_id"))
-            if cell is None:
-                continue
-            content = msg["content"]
-            if msg["msg_type"] == "status":
-                cell.idle = cell.idle or content.get("execution_state") == "idle"
-                cell.settle()
-            elif (output := _output(msg["msg_type"], content)) is not None:
-                cell.on_output(*output)
+        Streams instead of jupyter_client's asyncio channels: those miss a wake-up when a reply is sent between two
+        messages, and with 32 threads calling at once every wait hung within a second.
+        """
+        context = zmq.Context()
+        context.sndhwm = context.rcvhwm = 0
+        context.maxmsgsize = MESSAGE_BYTES
+        context.reconnect_ivl = 2
+        self._client = KernelClient(context=context, session=self._manager.session)
+        self._client.load_connection_info(self._manager.get_connection_info())
+        self._welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for channel, receive in (("shell", self._on_shell), ("iopub", self._on_iopub), ("control", self._on_control)):
+            connect = getattr(self._client, f"connect_{channel}")
+            stream = ZMQStream(connect(identity=self._client.session.bsession))
+            stream.on_recv(partial(self._receive, receive))
+            self._streams[channel] = stream
 
-    async def _control(self) -> None:
-        async for msg in _messages(self._client.get_control_msg):
-            self._deliver(msg)
-            with contextlib.suppress(WireError):  # hostile or broken: whoever waits for it waits until its cell ends
-                if msg["msg_type"] == "rlm_call":
-                    call = wire.decode(wire.Call, msg["content"])
-                    if call.id not in self._calls:
-                        self._calls[call.id] = asyncio.create_task(self._answer(call))
-                elif msg["msg_type"] == "rlm_cancel":
-                    for call_id in wire.decode(wire.Cancel, msg["content"]).ids:
-                        if call_id in self._calls:
-                            self._calls[call_id].cancel()
+    def _send(self, channel: str, msg_type: str, content: dict[str, Any]) -> str:
+        """Send a message and return its id."""
+        msg = self._client.session.send(self._streams[channel], msg_type, content)
+        msg_id: str = msg["header"]["msg_id"]
+        return msg_id
+
+    def _receive(self, handle: Callable[[dict[str, Any]], None], frames: list[bytes]) -> None:
+        """Check a message's signature and shape; the kernel is hostile, so what fails either is dropped."""
+        session = self._client.session
+        with contextlib.suppress(ValueError, TypeError, KeyError, IndexError, AttributeError, WireError):
+            msg = session.deserialize(session.feed_identities(frames)[1])
+            if isinstance(msg["content"], dict) and isinstance(msg["parent_header"], dict):
+                handle(msg)
+
+    def _on_shell(self, msg: dict[str, Any]) -> None:
+        self._deliver(msg)
+        cell = self._cells.get(msg["parent_header"].get("msg_id"))
+        if cell is not None and msg["msg_type"] == "execute_reply":
+            cell.reply = msg
+            cell.settle()
+
+    def _on_iopub(self, msg: dict[str, Any]) -> None:
+        if not self._welcome.done():
+            self._welcome.set_result(None)
+        cell = self._cells.get(msg["parent_header"].get("msg_id"))
+        if cell is None:
+            return
+        if msg["msg_type"] == "status":
+            cell.idle = cell.idle or msg["content"].get("execution_state") == "idle"
+            cell.settle()
+        elif (output := _output(msg["msg_type"], msg["content"])) is not None:
+            cell.on_output(*output)
+
+    def _on_control(self, msg: dict[str, Any]) -> None:
+        self._deliver(msg)
+        if msg["msg_type"] == "rlm_call":
+            call = wire.decode(wire.Call, msg["content"])
+            if call.id not in self._calls:
+                self._calls[call.id] = asyncio.create_task(self._answer(call))
+        elif msg["msg_type"] == "rlm_cancel":
+            for call_id in wire.decode(wire.Cancel, msg["content"]).ids:
+                if call_id in self._calls:
+                    self._calls[call_id].cancel()
 
     def _deliver(self, msg: dict[str, Any]) -> None:
         future = self._replies.pop(msg["parent_header"].get("msg_id"), None)
@@ -310,21 +328,9 @@ class Session:
 
     async def _answer(self, call: wire.Call) -> None:
         try:
-            reply = await self._serve(call)
-            self._client.control_channel.send(self._client.session.msg("rlm_reply", wire.encode(reply)))
+            self._send("control", "rlm_reply", wire.encode(await self._serve(call)))
         finally:
             self._calls.pop(call.id, None)
-
-
-async def _messages(receive: Callable[[], Awaitable[dict[str, Any]]]) -> AsyncIterator[dict[str, Any]]:
-    """Yield a channel's messages; what is not signed, or is no Jupyter message, is dropped."""
-    while True:
-        try:
-            msg = await receive()
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-            continue
-        if isinstance(msg["content"], dict) and isinstance(msg["parent_header"], dict):
-            yield msg
 
 
 def _output(msg_type: str, content: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:

@@ -97,17 +97,34 @@ class RLMKernel(IPythonKernel):
         metadata["rlm"] = wire.encode(self.namespace.report())
         return metadata
 
+    def pre_handler_hook(self) -> None:
+        """Leave SIGINT ignored: only `do_execute` lets it in."""
+
+    def post_handler_hook(self) -> None:
+        """Leave SIGINT ignored."""
+
     async def do_execute(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Run code; a top-level ``await`` that was interrupted says so like any other cell."""
-        reply: dict[str, Any] = await super().do_execute(*args, **kwargs)
-        if reply.get("ename") == "CancelledError":
+        """Run code; an interrupt can end nothing but the code.
+
+        ipykernel lets SIGINT in for the whole request, and one that comes when the code has just ended costs the
+        cell its reply: whoever waits for it waits for ever.
+        """
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            try:
+                reply: dict[str, Any] = await super().do_execute(*args, **kwargs)
+            finally:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+        except KeyboardInterrupt:
+            reply = {"status": "error", "ename": "KeyboardInterrupt", "evalue": "", "traceback": []}
+        if reply.get("ename") == "CancelledError":  # a top-level await that was interrupted
             reply["ename"] = "KeyboardInterrupt"
         return reply
 
     async def interrupt_request(self, stream: Any, ident: list[bytes], parent: dict[str, Any]) -> None:
-        """End every wait for the host, then interrupt the cell."""
-        self.bridge.interrupt()
+        """Interrupt the cell, then end every wait for the host."""
         await super().interrupt_request(stream, ident, parent)
+        self.bridge.interrupt()
 
     @contextlib.contextmanager
     def _cancel_on_sigint(self, future: asyncio.Future[Any]) -> Iterator[None]:

@@ -88,23 +88,22 @@ async def test_an_interrupt_ends_waiting_calls_at_once_and_cancels_them_on_the_h
             raise
         raise AssertionError
 
-    waits = [
-        "llm_query('a')",
-        "llm_query_batched(['a', 'b'])",
-        "await allm_query('a')",
-        "import asyncio\nawait asyncio.gather(*(allm_query(str(i)) for i in range(50)))",
+    in_flight = {
+        "llm_query('a')": 1,
+        "llm_query_batched(['a', 'b'])": 1,
+        "await allm_query('a')": 1,
+        "import asyncio\nawait asyncio.gather(*(allm_query(str(i)) for i in range(50)))": 50,
         "from concurrent.futures import ThreadPoolExecutor\n"
-        "with ThreadPoolExecutor(8) as pool: list(pool.map(llm_query, ['a'] * 100))",
-    ]
+        "with ThreadPoolExecutor(8) as pool: list(pool.map(llm_query, ['a'] * 100))": 8,
+    }
     async with kernel(hang) as session:
-        for code in waits:
+        for code, calls in in_flight.items():
             cell = asyncio.create_task(run(session, code, ok=False))
-            await until(lambda: bool(session._calls))
-            client = session._client
-            client.control_channel.send(client.session.msg("interrupt_request", {}))
+            await until(lambda calls=calls: len(session._calls) == calls)
+            session._send("control", "interrupt_request", {})
             assert (await cell).result.status == "interrupted", code
             await until(lambda: not session._calls)
-        assert len(cancelled) >= 1 + 1 + 1 + 50 + 8
+        assert len(cancelled) == sum(in_flight.values())
         assert (await run(session, "1 + 1")).text == "2"
 
 

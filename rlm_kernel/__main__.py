@@ -1,0 +1,84 @@
+"""The ``rlm`` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rlm_kernel import __version__
+from rlm_kernel.arguments import add_options, options
+from rlm_kernel.errors import RLMError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status: 0 done, 1 failed, 2 not understood, 130 interrupted."""
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+    except RLMError as error:
+        print(f"rlm: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("rlm: interrupted", file=sys.stderr)
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rlm", description="Recursive Language Models in Jupyter.")
+    parser.add_argument("--version", action="version", version=f"rlm-kernel {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    ask = commands.add_parser("ask", help="answer a question over files and folders")
+    ask.add_argument("question")
+    ask.add_argument("paths", nargs="+", metavar="FILE_OR_DIR", help="text files, folders of them, or globs")
+    ask.add_argument("-q", "--quiet", action="store_true", help="print the answer only")
+    add_options(ask)
+    ask.set_defaults(run=_ask)
+
+    doctor = commands.add_parser("doctor", help="say what works on this machine")
+    doctor.set_defaults(run=_doctor)
+
+    models = commands.add_parser("models", help="the embedded models")
+    actions = models.add_subparsers(required=True, metavar="ACTION")
+    install = actions.add_parser("install", help="fetch a model's weights")
+    install.add_argument("name", help="such as smollm2")
+    install.set_defaults(run=_install)
+    return parser
+
+
+def _ask(arguments: argparse.Namespace) -> int:
+    from rlm_kernel import RLM, from_paths
+    from rlm_kernel.sinks.terminal import TerminalView
+
+    run = RLM(**options(arguments)).start(arguments.question, from_paths(arguments.paths))
+    if not arguments.quiet:
+        with TerminalView() as view:
+            for event in run:
+                view(event)
+    completion = run.result()
+    print(completion.text)
+    if completion.stop_reason != "answered":
+        print(f"rlm: stopped by {completion.stop_reason}; journal: {completion.run_dir}", file=sys.stderr)
+    return 0 if completion.stop_reason == "answered" else 1
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from rlm_kernel.host.doctor import checkup
+
+    checks = checkup()
+    for check in checks:
+        print(check)
+    return 0 if all(check.works or check.optional for check in checks) else 1
+
+
+def _install(arguments: argparse.Namespace) -> int:
+    from rlm_kernel.host.providers.weights import install
+
+    install(arguments.name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
