@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rlm_kernel.errors import OptionError as OptionError
     from rlm_kernel.errors import RLMError as RLMError
     from rlm_kernel.errors import SandboxError as SandboxError
+    from rlm_kernel.host.inputs import from_paths as from_paths
     from rlm_kernel.host.providers.scripted import ScriptedModel as ScriptedModel
     from rlm_kernel.host.rlm import RLM as RLM
     from rlm_kernel.host.run import Completion as Completion
@@ -34,6 +35,7 @@ _HOME = {
     "Run": "rlm_kernel.host.run",
     "SandboxError": "rlm_kernel.errors",
     "ScriptedModel": "rlm_kernel.host.providers.scripted",
+    "from_paths": "rlm_kernel.host.inputs",
 }
 
 __all__ = sorted(_HOME)

@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 from IPython.display import display
 
-from rlm_kernel import Completion, Run, Tree, TreeBuilder, html
+from rlm_kernel import Completion, Run
+from rlm_kernel.events.tree import Tree, TreeBuilder
+from rlm_kernel.sinks import html
 from rlm_kernel.sinks.terminal import TerminalView
 
 UPDATE_SECONDS = 0.2

@@ -201,4 +201,4 @@ def _plain(value: Any) -> Any:
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
-    return getattr(value, "name", type(value).__name__)
+    return getattr(value, "name", None) or getattr(value, "__name__", type(value).__name__)

@@ -33,7 +33,7 @@ async def run(node: Node) -> Answer:
         async with node.ledger.clock():
             while True:
                 iteration = node.ledger.start_iteration()
-                text = await node.ask(history)
+                text = await node.ask(history, iteration)
                 cells = parse.cells(text)
                 records = [await node.execute(code) for code in cells.code]
                 if (ready := next(filter(CellRecord.answers, records), None)) is not None:
@@ -43,5 +43,5 @@ async def run(node: Node) -> Answer:
     except LimitReached as limit:
         if limit.limit == "max_iterations" and not node.best.text:
             history.append(prompts.last_resort())
-            node.best = Answer.of_text(await node.ask(history))
+            node.best = Answer.of_text(await node.ask(history, iterations + 1))
         return node.stop(limit)

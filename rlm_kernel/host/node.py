@@ -89,9 +89,9 @@ class Node:
         seconds = time.monotonic() - self._started
         self.shared.bus.emit(events.NodeFinished(node=self.id, stop_reason=reason, seconds=seconds, error=text))
 
-    async def ask(self, history: Sequence[Message]) -> str:
+    async def ask(self, history: Sequence[Message], iteration: int) -> str:
         """Ask the root model; the reply's text. Charges the ledger."""
-        iteration, bus = self.ledger.iterations, self.shared.bus
+        bus = self.shared.bus
         bus.emit(events.ModelRequested(node=self.id, iteration=iteration, messages=tuple(history[self._told :])))
         self._told = len(history) + 1  # the reply itself is in ModelReplied
 

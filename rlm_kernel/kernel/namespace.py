@@ -28,6 +28,9 @@ class FailedCall(str):
         slot.error = error
         return slot
 
+    def __reduce__(self) -> tuple[type[FailedCall], tuple[str]]:
+        return FailedCall, (self.error,)
+
 
 class Namespace:
     """Puts the reserved names into a kernel's user namespace and keeps them there.

@@ -51,7 +51,19 @@ print(json.dumps(seen))
 async def test_host_files_and_the_sockets_folder_are_not_visible(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     listing = await look("print(json.dumps(sorted(os.listdir('/'))))")
-    assert set(listing) <= {"dev", "etc", "inputs", "lib", "lib32", "lib64", "proc", "sys", "usr", "w", *_python_roots()}  # type: ignore[call-overload]
+    assert set(listing) <= {
+        "dev",
+        "etc",
+        "inputs",
+        "lib",
+        "lib32",
+        "lib64",
+        "proc",
+        "sys",
+        "usr",
+        "w",
+        *_python_roots(),
+    }  # type: ignore[call-overload]
     found = await look(f"print(json.dumps([os.path.exists(p) for p in ({str(tmp_path / 'secret')!r}, '/etc/passwd')]))")
     assert found == [False, False]
 

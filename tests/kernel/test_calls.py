@@ -132,8 +132,9 @@ def send(msg_type, content):
     message["content"] = json.dumps(content).encode()
     bridge._outbox.append(session.serialize(message, ident=bridge._host))
     bridge._loop.add_callback(bridge._drain)
-for content in ({}, {"id": 1}, {"id": "x", "kind": "shell", "prompts": ["rm"]}, {"id": "y", "kind": "llm", "prompts": "p"},
-                {"id": "z", "kind": "llm", "prompts": [None]}, [], None, {"id": "w", "kind": "llm", "prompts": [{}]}):
+for content in ({}, {"id": 1}, {"id": "x", "kind": "shell", "prompts": ["rm"]}, [], None, 7, "text",
+                {"id": "y", "kind": "llm", "prompts": "p"}, {"id": "z", "kind": "llm", "prompts": [None]},
+                {"id": "w", "kind": "llm", "prompts": [{}]}):
     send("rlm_call", content)
 send("rlm_cancel", {"ids": ["nope"]})
 send("rlm_cancel", {"ids": 5})

@@ -122,7 +122,7 @@ async def test_an_input_that_is_not_text_is_refused(session: Session) -> None:
         "import time\nwhile True: time.sleep(1)",
         "while True: pass",
         "import asyncio\nawait asyncio.sleep(1000)",
-        "import concurrent.futures as f, time\nwith f.ThreadPoolExecutor(4) as pool: list(pool.map(time.sleep, [3] * 4))",
+        "import concurrent.futures as f, time\nwith f.ThreadPoolExecutor(4) as p: list(p.map(time.sleep, [3] * 4))",
     ],
 )
 async def test_a_cell_that_runs_too_long_is_interrupted_and_keeps_the_state(session: Session, code: str) -> None:

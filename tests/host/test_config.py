@@ -1,0 +1,65 @@
+"""Options: refused early, inherited whole, shown without secrets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from rlm_kernel import RLM, OptionError, ScriptedModel
+from rlm_kernel.host.config import Options
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_callz": 3}, "Unknown option 'max_callz'. Options: model, sub_model"),
+        ({"max_calls": "many"}, "max_calls='many': expected a whole number of at least 0, or None"),
+        ({"max_calls": -1}, "max_calls=-1"),
+        ({"max_calls": 1.5}, "max_calls=1.5"),
+        ({"max_iterations": 0}, "max_iterations=0: expected a whole number of at least 1"),
+        ({"max_iterations": None}, "max_iterations=None"),
+        ({"max_iterations": True}, "max_iterations=True"),
+        ({"max_seconds": 0}, "max_seconds=0: expected a number of seconds"),
+        ({"cell_seconds": float("nan")}, "cell_seconds=nan"),
+        ({"sandbox": "jail"}, "Unknown sandbox 'jail'"),
+        ({"sampling": "hot"}, "sampling: expected a mapping"),
+        ({"model": "gpt-5"}, "'gpt-5' is not of the form provider/model"),
+        ({"model": "openai/"}, "is not of the form provider/model"),
+        ({"model": "nobody/x"}, "Unknown provider 'nobody' in 'nobody/x'. Providers: anthropic, local, openai, policy"),
+        ({"model": 3}, "A model is 'provider/model' or a callable"),
+        ({"model": "local/big"}, "There are no weights 'big'"),
+        ({"model": "local//no/such.gguf"}, "no/such.gguf"),
+        ({"model": "policy/magic"}, "magic"),
+        ({"model": "openai/gpt-5-mini"}, "OPENAI_API_KEY"),
+        ({"model": "anthropic/claude-haiku-4-5"}, "ANTHROPIC_API_KEY"),
+        ({"model": len, "sub_model": "openai/gpt-5-nano"}, "OPENAI_API_KEY"),
+    ],
+)
+def test_what_cannot_work_is_refused_when_the_rlm_is_made(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError) as refusal:
+        RLM(**options)
+    assert message in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) <= 2
+
+
+def test_the_key_is_in_no_repr_and_no_journal() -> None:
+    options = Options.of(model="openai/x", api_key="sk-planted", sampling={"temperature": 0})
+    assert "sk-planted" not in repr(options)
+    assert "sk-planted" not in json.dumps(options.public())
+    assert options.public()["sampling"] == {"temperature": 0}
+
+
+def test_the_sub_model_defaults_to_the_model_and_a_policy_gets_the_embedded_one() -> None:
+    model = ScriptedModel([])
+    assert Options.of(model=model).models().sub is model
+    assert Options.of(model="policy/map-reduce").models().sub.name == "local/smollm2"
+    assert Options.of().models().root.name == "policy/map-reduce"
+
+
+def test_code_may_name_only_the_models_of_its_run() -> None:
+    models = Options.of(model=ScriptedModel([], "root"), sub_model=ScriptedModel([], "sub")).models()
+    assert models.named(None) is models.sub
+    assert models.named("root") is models.root
+    assert models.named("openai/gpt-5-pro") is None
