@@ -49,6 +49,7 @@ class RLMMagics(Magics):
             raise UsageError("Write the question in the cell, below the %%rlm line.")
         if arguments.into is not None and (not arguments.into.isidentifier() or keyword.iskeyword(arguments.into)):
             raise UsageError(f"--into {arguments.into!r}: expected a variable name.")
+        assert self.shell is not None
         try:
             context = find(arguments.context, self.shell.user_ns)
             run = RLM(**{**self._configured(), **options(arguments)}).start(question, context)

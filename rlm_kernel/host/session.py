@@ -8,25 +8,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
-
-import zmq
-from jupyter_client.client import KernelClient
-from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import AsyncKernelManager
-from zmq.eventloop.zmqstream import ZMQStream
 
 from rlm_kernel import wire
 from rlm_kernel.errors import ContextError, KernelDied, SandboxError, WireError
 from rlm_kernel.events.types import CellStatus
-from rlm_kernel.host.sandboxes import provisioner_name
+from rlm_kernel.host.connection import Connection
+from rlm_kernel.host.sandboxes.manager import BoxKernelManager
 
 OnOutput = Callable[[str, dict[str, Any]], None]
 Serve = Callable[[wire.Call], Awaitable[wire.Reply]]
@@ -36,8 +29,6 @@ INTERRUPT_SECONDS = 5.0
 """How long an interrupted cell has to end before its kernel is killed."""
 POLL_SECONDS = 0.05
 """How often a waiting session looks at its kernel's process and at the cell's clock."""
-MESSAGE_BYTES = 256 << 20
-"""A longer message from the kernel closes its connection: the host's memory is not the kernel's to fill."""
 
 
 @dataclass(frozen=True)
@@ -47,26 +38,6 @@ class CellResult:
     status: CellStatus
     seconds: float
     report: wire.CellReport | None
-
-
-class _KernelManager(AsyncKernelManager):
-    """Starts our kernel in a sandbox, from a kernelspec that is made here instead of installed."""
-
-    def __init__(self, sandbox: str, directory: Path) -> None:
-        super().__init__()
-        provisioner = {"provisioner_name": provisioner_name(sandbox), "config": {"directory": str(directory)}}
-        # -P: a file that model-written code leaves in its folder shadows no module of the next kernel.
-        self._spec = KernelSpec(
-            argv=[sys.executable, "-P", "-m", "rlm_kernel.kernel"],
-            display_name="RLM",
-            language="python",
-            interrupt_mode="message",
-            metadata={"kernel_provisioner": provisioner},
-        )
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        return self._spec
 
 
 class _RunningCell:
@@ -103,9 +74,9 @@ class Session:
         self._directory: Path | None = None
         self._loads: list[wire.Load] = []
         self._cells: dict[str, _RunningCell] = {}
-        self._replies: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._calls: dict[str, asyncio.Task[None]] = {}
-        self._streams: dict[str, ZMQStream] = {}
+        self._manager: BoxKernelManager | None = None
+        self._connection: Connection | None = None
 
     async def start(self) -> None:
         """Start the kernel and attach to it.
@@ -118,12 +89,14 @@ class Session:
         if self._directory is None:
             self._directory = Path(tempfile.mkdtemp(prefix="rlm-"))  # mode 0700
             (self._directory / "inputs").mkdir()
-        self._manager = _KernelManager(self._sandbox, self._directory)
+        self._manager = BoxKernelManager(self._sandbox, self._directory)
+        self._welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        handlers = {"shell": self._on_shell, "iopub": self._on_iopub, "control": self._on_control}
         try:
             await self._manager.start_kernel()
-            self._connect()
-            attached = await self._request("control", "rlm_attach_request", wire.Attach(), START_SECONDS)
-            wire.decode(wire.Attached, attached)
+            self._connection = Connection(self._manager, handlers)
+            attached = self._connection.request("control", "rlm_attach_request", wire.encode(wire.Attach()))
+            wire.decode(wire.Attached, await self._outlive(attached, START_SECONDS))
             await self._outlive(self._welcome, START_SECONDS)
         except (KernelDied, TimeoutError, WireError) as error:
             log = self._provisioner.log_file.read_text(errors="replace").strip().splitlines()
@@ -164,7 +137,7 @@ class Session:
             "allow_stdin": False,
             "stop_on_error": False,
         }
-        request = self._send("shell", "execute_request", content)
+        request = self._channels.send("shell", "execute_request", content)
         self._cells[request] = cell
         try:
             overran = await self._run(cell)
@@ -188,7 +161,13 @@ class Session:
 
     @property
     def _provisioner(self) -> Any:
+        assert self._manager is not None
         return self._manager.provisioner
+
+    @property
+    def _channels(self) -> Connection:
+        assert self._connection is not None
+        return self._connection
 
     async def _run(self, cell: _RunningCell) -> bool:
         """Wait for a cell's end; return whether it overran its time. An unset reply means that it had to be killed."""
@@ -198,7 +177,7 @@ class Session:
             own += 0.0 if self._calls else now - last
             last = now
             if own > self._cell_seconds:
-                self._send("control", "interrupt_request", {})
+                self._channels.send("control", "interrupt_request", {})
                 deadline = now + INTERRUPT_SECONDS
                 while not await self._settled(cell) and time.monotonic() < deadline:
                     pass
@@ -223,29 +202,22 @@ class Session:
         for task in calls:
             task.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
-        for stream in self._streams.values():
-            stream.close(linger=0)
-        if self._streams:
-            self._client.context.term()
-        self._streams.clear()
-        if hasattr(self, "_manager"):
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._manager is not None:
             with contextlib.suppress(RuntimeError):  # it never started
                 await self._manager.shutdown_kernel(now=True)
-            del self._manager
+            self._manager = None
 
     async def _load(self, load: wire.Load) -> wire.Loaded:
         in_box = f"{self._provisioner.inputs_in_box}/{load.path}"
         message = wire.Load(load.name, in_box, load.kind, load.encoding, load.errors)
-        loaded = wire.decode(wire.Loaded, await self._request("shell", "rlm_load_request", message, None))
+        reply = self._channels.request("shell", "rlm_load_request", wire.encode(message))
+        loaded = wire.decode(wire.Loaded, await self._outlive(reply, None))
         if loaded.error is not None:
             raise ContextError(f"The context could not be loaded: {loaded.error}")
         return loaded
-
-    async def _request(self, channel: str, msg_type: str, message: Any, seconds: float | None) -> dict[str, Any]:
-        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._replies[self._send(channel, msg_type, wire.encode(message))] = future
-        content: dict[str, Any] = await self._outlive(future, seconds)
-        return content
 
     async def _outlive(self, future: asyncio.Future[Any], seconds: float | None) -> Any:
         """Wait for a future as long as the kernel lives."""
@@ -258,41 +230,7 @@ class Session:
                 raise TimeoutError(f"no answer within {seconds:g} s")
         return future.result()
 
-    def _connect(self) -> None:
-        """Open the channels. A stalled host loses nothing: the queues are unbounded, the messages are not.
-
-        Streams instead of jupyter_client's asyncio channels: those miss a wake-up when a reply is sent between two
-        messages, and with 32 threads calling at once every wait hung within a second.
-        """
-        context = zmq.Context()
-        context.sndhwm = context.rcvhwm = 0
-        context.maxmsgsize = MESSAGE_BYTES
-        context.reconnect_ivl = 2
-        self._client = KernelClient(context=context, session=self._manager.session)
-        self._client.load_connection_info(self._manager.get_connection_info())
-        self._welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        for channel, receive in (("shell", self._on_shell), ("iopub", self._on_iopub), ("control", self._on_control)):
-            connect = getattr(self._client, f"connect_{channel}")
-            stream = ZMQStream(connect(identity=self._client.session.bsession))
-            stream.on_recv(partial(self._receive, receive))
-            self._streams[channel] = stream
-
-    def _send(self, channel: str, msg_type: str, content: dict[str, Any]) -> str:
-        """Send a message and return its id."""
-        msg = self._client.session.send(self._streams[channel], msg_type, content)
-        msg_id: str = msg["header"]["msg_id"]
-        return msg_id
-
-    def _receive(self, handle: Callable[[dict[str, Any]], None], frames: list[bytes]) -> None:
-        """Check a message's signature and shape; the kernel is hostile, so what fails either is dropped."""
-        session = self._client.session
-        with contextlib.suppress(ValueError, TypeError, KeyError, IndexError, AttributeError, WireError):
-            msg = session.deserialize(session.feed_identities(frames)[1])
-            if isinstance(msg["content"], dict) and isinstance(msg["parent_header"], dict):
-                handle(msg)
-
     def _on_shell(self, msg: dict[str, Any]) -> None:
-        self._deliver(msg)
         cell = self._cells.get(msg["parent_header"].get("msg_id"))
         if cell is not None and msg["msg_type"] == "execute_reply":
             cell.reply = msg
@@ -311,7 +249,6 @@ class Session:
             cell.on_output(*output)
 
     def _on_control(self, msg: dict[str, Any]) -> None:
-        self._deliver(msg)
         if msg["msg_type"] == "rlm_call":
             call = wire.decode(wire.Call, msg["content"])
             if call.id not in self._calls:
@@ -321,14 +258,10 @@ class Session:
                 if call_id in self._calls:
                     self._calls[call_id].cancel()
 
-    def _deliver(self, msg: dict[str, Any]) -> None:
-        future = self._replies.pop(msg["parent_header"].get("msg_id"), None)
-        if future is not None and not future.done():
-            future.set_result(msg["content"])
-
     async def _answer(self, call: wire.Call) -> None:
         try:
-            self._send("control", "rlm_reply", wire.encode(await self._serve(call)))
+            reply = await self._serve(call)
+            self._channels.send("control", "rlm_reply", wire.encode(reply))
         finally:
             self._calls.pop(call.id, None)
 

@@ -100,7 +100,7 @@ async def test_an_interrupt_ends_waiting_calls_at_once_and_cancels_them_on_the_h
         for code, calls in in_flight.items():
             cell = asyncio.create_task(run(session, code, ok=False))
             await until(lambda calls=calls: len(session._calls) == calls)
-            session._send("control", "interrupt_request", {})
+            session._channels.send("control", "interrupt_request", {})
             assert (await cell).result.status == "interrupted", code
             await until(lambda: not session._calls)
         assert len(cancelled) == sum(in_flight.values())
