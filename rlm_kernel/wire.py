@@ -17,11 +17,10 @@ big inputs cross as files, never inside a message.
 
 from __future__ import annotations
 
-import types
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
-from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeVar
 
+from rlm_kernel import schema
 from rlm_kernel.errors import WireError
 
 VERSION = 1
@@ -135,40 +134,7 @@ def decode(cls: type[T], content: Any) -> T:
     WireError
         A field is missing or of the wrong type.
     """
-    if not isinstance(content, dict):
-        raise WireError(f"{cls.__name__}: expected an object, got {type(content).__name__}.")
-    values: dict[str, Any] = {}
-    for name, hint, required in _schema(cls):  # type: ignore[arg-type]
-        if name in content:
-            values[name] = _check(content[name], hint, f"{cls.__name__}.{name}")
-        elif required:
-            raise WireError(f"{cls.__name__}.{name} is missing.")
-    return cls(**values)
-
-
-@cache
-def _schema(cls: type[Any]) -> list[tuple[str, Any, bool]]:
-    hints = get_type_hints(cls)
-    return [(f.name, hints[f.name], f.default is MISSING and f.default_factory is MISSING) for f in fields(cls)]
-
-
-def _check(value: Any, hint: Any, where: str) -> Any:
-    origin, args = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return value
-    if origin is Literal and isinstance(value, str) and value in args:
-        return value
-    if origin in (Union, types.UnionType):
-        member = next((a for a in args if a is not type(None)), None)
-        return None if value is None and type(None) in args else _check(value, member, where)
-    if origin is list and isinstance(value, list):
-        return [_check(item, args[0], where) for item in value]
-    if origin is dict and isinstance(value, dict):
-        return {_check(k, args[0], where): _check(v, args[1], where) for k, v in value.items()}
-    if is_dataclass(hint) and isinstance(hint, type):
-        return decode(hint, value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(hint, type) and type(value) is hint:  # exact: a bool is no int here
-        return value
-    raise WireError(f"{where}: unexpected {type(value).__name__}.")
+    try:
+        return schema.build(cls, content)
+    except ValueError as error:
+        raise WireError(str(error)) from None

@@ -18,9 +18,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 MAY_IMPORT = {
     "rlm_kernel/kernel": {"rlm_kernel.kernel", "rlm_kernel.wire", "rlm_kernel.errors"},
-    "rlm_kernel/wire.py": {"rlm_kernel.errors"},
+    "rlm_kernel/schema.py": set(),
+    "rlm_kernel/wire.py": {"rlm_kernel.errors", "rlm_kernel.schema"},
     "rlm_kernel/errors.py": set(),
-    "rlm_kernel/events": {"rlm_kernel.events", "rlm_kernel.errors"},
+    "rlm_kernel/events": {"rlm_kernel.events", "rlm_kernel.schema"},
     "rlm_kernel/sinks": {"rlm_kernel.sinks", "rlm_kernel.events", "rlm_kernel.errors"},
     "rlm_magic": {"rlm_magic", "rlm_kernel.arguments", "rlm_kernel.events", "rlm_kernel.sinks", *rlm_kernel.__all__},
 }

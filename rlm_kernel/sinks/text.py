@@ -1,0 +1,63 @@
+"""Short texts for views: what a run, an iteration or a call says in one line."""
+
+from __future__ import annotations
+
+import re
+
+from rlm_kernel.events.tree import Iteration, Node, Tree
+
+_FENCED = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n]*\n.*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def plain(text: str) -> str:
+    """Return text without terminal colours, cursor movements and other control characters."""
+    return _CONTROL.sub("", text.replace("\r\n", "\n"))
+
+
+def words(reply: str) -> str:
+    """Return a reply without its code: the cells show that."""
+    return plain(_FENCED.sub("", reply)).strip()
+
+
+def line(text: str, width: int) -> str:
+    """Return text as one line of at most ``width`` characters."""
+    flat = " ".join(plain(text[: 4 * width]).split())
+    return flat if len(flat) <= width and len(text) <= 4 * width else f"{flat[: width - 1].rstrip()}…"
+
+
+def seconds(value: float | None) -> str:
+    """Return a duration; an unknown one is empty."""
+    if value is None:
+        return ""
+    if value < 60:
+        return f"{value:.1f} s" if value >= 0.1 else f"{value * 1000:.0f} ms"
+    return f"{value // 60:.0f} min {value % 60:02.0f} s"
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def state(tree: Tree) -> str:
+    """Return how the run stands, in a word or two."""
+    if tree.state == "running":
+        return "running"
+    return {"answered": "answered", "cancelled": "stopped", "error": "failed"}.get(
+        tree.stop_reason or "", f"stopped by {tree.stop_reason}"
+    )
+
+
+def totals(tree: Tree) -> str:
+    """Return the run's totals: iterations, what the models used, time."""
+    nodes = [node for node in tree.root.walk() if node.kind == "rlm"]
+    iterations = count(len(tree.root.iterations), "iteration")
+    children = [count(len(nodes) - 1, "child RLM")] if len(nodes) > 1 else []
+    return " · ".join([iterations, *children, f"model {tree.usage}", seconds(tree.seconds) or "0 s"])
+
+
+def measures(item: Iteration | Node) -> str:
+    """Return what an iteration or a call took: tokens and time, as far as they are known."""
+    tokens = f"{item.usage.tokens:,} tokens" if item.usage.calls > item.usage.unreported else ""
+    return " · ".join(filter(None, [tokens, seconds(item.seconds)]))
