@@ -11,7 +11,7 @@ DEV_STAMP := $(VENV)/.dev-installed
 .PHONY: demo test lint format notebook clean
 
 demo: $(DEMO_STAMP)
-	$(BIN)/python examples/first_light.py
+	$(BIN)/python notebooks/first_run.py
 
 test: $(DEV_STAMP)
 	$(BIN)/ruff check .

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 
 from IPython.display import display
-from rlm_kernel.events.tree import Tree, TreeBuilder
-from rlm_kernel.sinks.terminal import TerminalView
 
 from rlm_kernel import Completion, Run
+from rlm_kernel.events.tree import Tree, TreeBuilder
 from rlm_kernel.sinks import html
+from rlm_kernel.sinks.terminal import TerminalView
 
 UPDATE_SECONDS = 0.2
 

@@ -43,7 +43,10 @@ class RLMMagics(Magics):
     @line_cell_magic
     def rlm(self, line: str, cell: str | None = None) -> None:
         """Answer a question over an input of any size with a Recursive Language Model."""
-        arguments = PARSER.parse_argstring(line)
+        try:
+            arguments = PARSER.parse_argstring(line)
+        except ValueError as error:  # a quotation mark that stands alone
+            raise UsageError(f"{error}.") from None
         question = " ".join([*arguments.question, cell or ""]).strip()
         if not question:
             raise UsageError("Write the question in the cell, below the %%rlm line.")

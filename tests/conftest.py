@@ -24,13 +24,12 @@ def _quiet_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_is_left_behind() -> Iterator[None]:
     """Kernels end with their sessions and their folders are removed, whatever the tests did to them."""
-    before = set(Path(tempfile.gettempdir()).glob("rlm-*"))
     yield
     deadline = time.monotonic() + 5
     while kernels_of(os.getpid()) and time.monotonic() < deadline:
         pass
     assert not kernels_of(os.getpid())
-    assert set(Path(tempfile.gettempdir()).glob("rlm-*")) <= before
+    assert list(Path(tempfile.gettempdir()).glob(f"rlm-{os.getpid()}-*")) == []
 
 
 def kernels_of(pid: int) -> list[str]:

@@ -37,6 +37,14 @@ def reads(prompt: str) -> str:
     return "The lighthouse at Farrow Point was kept by Peter Marlowe."
 
 
+def recorder(asked: list[str]) -> Script:
+    def script(prompt: str) -> str:
+        asked.append(prompt)
+        return ""
+
+    return script
+
+
 async def run(question: str, context: Any, script: Script) -> tuple[dict[str, Any], str]:
     """Play the engine with a plain namespace; give ``answer`` and what the cells printed."""
     model = PolicyModel("map-reduce", ModelOptions())
@@ -77,7 +85,7 @@ async def test_an_echo_of_the_question_is_no_answer() -> None:
 
 async def test_nothing_is_asked_when_no_passage_has_a_term_of_the_question() -> None:
     asked: list[str] = []
-    answer, printed = await run("Which volcano erupted?", BOOK, lambda prompt: asked.append(prompt) or "Etna")
+    answer, printed = await run("Which volcano erupted?", BOOK, recorder(asked))
     assert answer["content"] == NO_SUPPORT
     assert asked == []
     assert "no passage has any of them" in printed
@@ -85,7 +93,7 @@ async def test_nothing_is_asked_when_no_passage_has_a_term_of_the_question() -> 
 
 async def test_a_prompt_is_the_passage_an_empty_line_and_the_question() -> None:
     asked: list[str] = []
-    await run(QUESTION, NEEDLE, lambda prompt: asked.append(prompt) or "")
+    await run(QUESTION, NEEDLE, recorder(asked))
     assert asked == [f"{NEEDLE.strip()}\n\nQuestion: {QUESTION}"]
 
 
@@ -158,12 +166,11 @@ async def test_one_failed_call_costs_its_slot_and_all_failed_calls_fail_the_cell
         await run(QUESTION, BOOK, lambda prompt: FailedSlot("Error: down"))
 
 
-async def test_after_its_three_turns_the_policy_tells_the_failure_without_a_cell() -> None:
+async def test_after_its_three_turns_the_policy_fails_with_the_reason() -> None:
     model = resolve("policy/map-reduce", ModelOptions())
     turns = [Message("assistant", "..."), Message("user", "Output:\nTraceback\n```repl\nRuntimeError: all is lost")]
-    reply = await model.complete([*prompts.opening(QUESTION, "a str", 30), *turns * 3])
-    assert reply.text == "The fixed program could not answer: RuntimeError: all is lost"
-    assert parse.cells(reply.text).code == ()
+    with pytest.raises(ModelError, match="could not answer: RuntimeError: all is lost"):
+        await model.complete([*prompts.opening(QUESTION, "a str", 30), *turns * 3])
 
 
 async def test_the_reply_is_streamed_as_one_piece() -> None:

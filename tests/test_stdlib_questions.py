@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.stdlib_questions import QUESTIONS, Question, library
+from notebooks.stdlib_questions import QUESTIONS, Question, library
 
 QUESTION = pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.kind)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import math
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 from rlm_kernel import schema
@@ -17,10 +18,19 @@ EVENTS: dict[str, type[Event]] = {
 }
 """Every event by its ``type``."""
 
+_ALWAYS = ("type", *(field.name for field in fields(Event)))
+
 
 def to_json(event: Event) -> str:
-    """Return an event as one line: a flat object with its ``type``, then its fields."""
-    return json.dumps({"type": event.type, **asdict(event)}, default=repr)
+    """Return an event as one line of ASCII: a flat object with its ``type``, then its fields.
+
+    JSON has no NaN and no infinities: inside values they become ``null``.
+    """
+    content = {"type": event.type, **{field.name: getattr(event, field.name) for field in fields(event)}}
+    try:
+        return json.dumps(content, default=_plain, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(content), default=_plain, allow_nan=False)
 
 
 def from_json(line: str) -> Event:
@@ -31,8 +41,27 @@ def from_json(line: str) -> Event:
     ValueError
         The line is not JSON, of an unknown type, or a field is missing or wrong.
     """
-    content: Any = json.loads(line)
-    kind = EVENTS.get(str(content.get("type"))) if isinstance(content, dict) else None
+    try:
+        content: Any = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON ({error}): {line[:80]!r}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"not an event, but a JSON {type(content).__name__}: {line[:80]!r}")
+    if missing := [name for name in _ALWAYS if name not in content]:
+        raise ValueError(f"an event without {', '.join(missing)}: {line[:80]!r}")
+    kind = EVENTS.get(content["type"]) if isinstance(content["type"], str) else None
     if kind is None:
-        raise ValueError(f"no event: {line[:80]!r}")
+        raise ValueError(f"unknown event type {content['type']!r}; this version knows {', '.join(EVENTS)}")
     return schema.build(kind, content)
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else repr(value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -58,8 +58,8 @@ class Iteration:
 class Node:
     """An RLM, or one plain call of a model.
 
-    ``question`` is an RLM's question, or a call's prompt; ``text`` its answer, a call's reply, or why it failed.
-    ``usage`` is its own: for an RLM, its root model's calls.
+    ``question`` is an RLM's question, or a call's prompt; ``text`` its answer (the best so far, if it failed), or a
+    call's reply; ``error`` says why it failed. ``usage`` is its own: for an RLM, its root model's calls.
     """
 
     id: str
@@ -79,6 +79,7 @@ class Node:
     usage: Usage = field(default_factory=Usage)
     started: float = 0.0
     seconds: float | None = None
+    error: str | None = None
 
     def walk(self) -> Iterator[Node]:
         """Yield the node and everything below it."""
@@ -153,7 +154,7 @@ class TreeBuilder:
 
     @_fold.register
     def _(self, event: events.ModelRequested) -> None:
-        self._iteration(event.node, event.iteration)
+        self._iteration(event.node, event.iteration).text = ""
 
     @_fold.register
     def _(self, event: events.TextDelta) -> None:
@@ -201,7 +202,11 @@ class TreeBuilder:
     @_fold.register
     def _(self, event: events.CallFinished) -> None:
         call = self._node(event.call)
-        call.state, call.text, call.seconds = event.status, event.text, event.seconds
+        call.state, call.seconds = event.status, event.seconds
+        if event.status == "ok":
+            call.text = event.text
+        else:
+            call.error = event.text or None
         call.usage += event.usage
         self.tree.usage += event.usage
 
@@ -222,8 +227,7 @@ class TreeBuilder:
     def _(self, event: events.NodeFinished) -> None:
         node = self._node(event.node)
         node.stop_reason, node.seconds, node.state = event.stop_reason, event.seconds, _state(event.stop_reason)
-        if event.error:
-            node.notes.append(event.error)
+        node.error = event.error
 
     @_fold.register
     def _(self, event: events.RunFinished) -> None:

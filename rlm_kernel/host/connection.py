@@ -76,7 +76,7 @@ class Connection:
             if not (isinstance(msg["content"], dict) and isinstance(msg["parent_header"], dict)):
                 return
             if msg["msg_type"].endswith("_reply"):  # not the request's busy and idle on iopub
-                future = self._replies.pop(msg["parent_header"].get("msg_id"), None)
+                future = self._replies.pop(str(msg["parent_header"].get("msg_id")), None)
                 if future is not None and not future.done():
                     future.set_result(msg["content"])
             handle(msg)

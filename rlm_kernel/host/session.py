@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from rlm_kernel import wire
 from rlm_kernel.errors import ContextError, KernelDied, SandboxError, WireError
 from rlm_kernel.events.types import CellStatus
 from rlm_kernel.host.connection import Connection
+from rlm_kernel.host.folder import PrivateFolder
 from rlm_kernel.host.sandboxes.manager import BoxKernelManager
 
 OnOutput = Callable[[str, dict[str, Any]], None]
@@ -71,7 +70,7 @@ class Session:
         self._sandbox = sandbox
         self._cell_seconds = cell_seconds
         self._serve = serve
-        self._directory: Path | None = None
+        self._folder: PrivateFolder | None = None
         self._loads: list[wire.Load] = []
         self._cells: dict[str, _RunningCell] = {}
         self._calls: dict[str, asyncio.Task[None]] = {}
@@ -86,10 +85,8 @@ class Session:
         SandboxError
             The box or the kernel in it could not be started.
         """
-        if self._directory is None:
-            self._directory = Path(tempfile.mkdtemp(prefix="rlm-"))  # mode 0700
-            (self._directory / "inputs").mkdir()
-        self._manager = BoxKernelManager(self._sandbox, self._directory)
+        self._folder = self._folder or PrivateFolder()
+        self._manager = BoxKernelManager(self._sandbox, self._folder.path)
         self._welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         handlers = {"shell": self._on_shell, "iopub": self._on_iopub, "control": self._on_control}
         try:
@@ -106,8 +103,8 @@ class Session:
     @property
     def inputs(self) -> Path:
         """The folder whose files the kernel may read."""
-        assert self._directory is not None
-        return self._directory / "inputs"
+        assert self._folder is not None
+        return self._folder.inputs
 
     async def load(self, load: wire.Load) -> wire.Loaded:
         """Load an input into the REPL; ``load.path`` is relative to `inputs`. A restart loads it again.
@@ -155,9 +152,9 @@ class Session:
     async def close(self) -> None:
         """End the kernel and remove its folder. Safe to call at any time, and twice."""
         await self._stop()
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
-            self._directory = None
+        if self._folder is not None:
+            self._folder.remove()
+            self._folder = None
 
     @property
     def _provisioner(self) -> Any:

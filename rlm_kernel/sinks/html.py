@@ -12,7 +12,7 @@ from html import escape
 from importlib.resources import files
 
 from rlm_kernel.events.tree import Cell, Iteration, Node, Output, Tree
-from rlm_kernel.sinks.text import count, line, measures, plain, seconds, state, totals, words
+from rlm_kernel.sinks.text import count, first_line, line, measures, plain, seconds, state, totals, words
 
 TEXT_CHARACTERS = 10_000
 """What is shown of one text."""
@@ -41,7 +41,7 @@ def render_text(tree: Tree) -> str:
         for cell in iteration.cells:
             calls = f", {count(len(cell.calls), 'call')}" if cell.calls else ""
             rows.append(
-                f"     {_icon(cell.status)} {line(cell.code, 70)} ({seconds(cell.seconds) or 'running'}{calls})"
+                f"     {_icon(cell.status)} {first_line(cell.code, 70)} ({seconds(cell.seconds) or 'running'}{calls})"
             )
     return "\n".join(rows)
 
@@ -89,7 +89,7 @@ class _Page:
         calls = count(len(cell.calls), "call") if cell.calls else ""
         head = (
             f'<span class="{kind}">{_icon(cell.status)}{status}</span> '
-            f"<code>{self._text(line(cell.code, 110))}</code> "
+            f"<code>{self._text(first_line(cell.code, 110))}</code> "
             f"{_dim(' · '.join(filter(None, [calls, seconds(cell.seconds)])))}"
         )
         outputs = "".join(map(self._output, cell.outputs))

@@ -12,7 +12,7 @@ from rich.tree import Tree as RichTree
 
 from rlm_kernel.events.tree import Cell, Node, Tree, TreeBuilder
 from rlm_kernel.events.types import Event
-from rlm_kernel.sinks.text import count, line, measures, plain, seconds, state, totals, words
+from rlm_kernel.sinks.text import count, first_line, line, measures, plain, seconds, state, totals, words
 
 LISTED_CALLS = 5
 OUTPUT_LINES = 4
@@ -23,7 +23,7 @@ def render(tree: Tree) -> Group:
     """Return the tree for ``rich.print``. Texts of models are plain `rich.text.Text`: no markup of theirs counts."""
     root = RichTree(Text.assemble((state(tree), _STYLES[tree.state]), "  ", (plain(tree.question), "bold")))
     _add_turns(root, tree.root)
-    rows = [root, Text(totals(tree), style="dim")]
+    rows: list[RichTree | Text] = [root, Text(totals(tree), style="dim")]
     if tree.answer:
         rows.append(Text(plain(tree.answer), style="bold green"))
     if tree.error:
@@ -79,7 +79,7 @@ def _add_cell(branch: RichTree, cell: Cell) -> None:
     ending = "running" if cell.status is None else cell.status
     calls = count(len(cell.calls), "call") if cell.calls else ""
     took = " · ".join(filter(None, [calls, seconds(cell.seconds)]))
-    head = Text.assemble((ending, style), " ", (line(cell.code, 90), "bold"), " ", (took, "dim"))
+    head = Text.assemble((ending, style), " ", (first_line(cell.code, 90), "bold"), " ", (took, "dim"))
     below = branch.add(head)
     output = plain("".join(output.text for output in cell.outputs)).strip().split("\n")
     for row in filter(None, output[:OUTPUT_LINES]):

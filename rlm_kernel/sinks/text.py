@@ -26,6 +26,12 @@ def line(text: str, width: int) -> str:
     return flat if len(flat) <= width and len(text) <= 4 * width else f"{flat[: width - 1].rstrip()}…"
 
 
+def first_line(code: str, width: int) -> str:
+    """Return the first line of code that does something, or its first line at all."""
+    rows = [row for row in code[:4000].split("\n") if row.strip()]
+    return line(next((row for row in rows if not row.startswith(("#", "import ", "from "))), "".join(rows[:1])), width)
+
+
 def seconds(value: float | None) -> str:
     """Return a duration; an unknown one is empty."""
     if value is None:

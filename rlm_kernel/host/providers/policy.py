@@ -62,12 +62,12 @@ class PolicyModel:
         self._file = POLICIES[policy]
 
     async def complete(self, messages: Sequence[Message], on_text: OnText | None = None) -> Reply:
-        """Write the next cell; once all are written, tell in plain text how the last one ended.
+        """Write the next cell.
 
         Raises
         ------
         ModelError
-            No message holds the question.
+            No message holds the question, or all cells are written and none has answered.
         """
         question = question_of(messages)
         turns = [
@@ -76,7 +76,9 @@ class PolicyModel:
             ("I ask over the best passages in one batch and keep the answer that they support.", ASK),
         ]
         turn = sum(message.role == "assistant" for message in messages)
-        text = _cell(*turns[turn]) if turn < len(turns) else _failure(messages)
+        if turn >= len(turns):
+            raise ModelError(_failure(messages))
+        text = _cell(*turns[turn])
         if on_text is not None:
             on_text(text)
         return Reply(text, Usage())

@@ -55,10 +55,11 @@ class Passage(NamedTuple):
 
 
 class Search(NamedTuple):
-    """A question, the weight of each of its terms, and the best passages with their scores, best first."""
+    """A question, the weight of each of its terms, those no answer can do without, and the best passages, scored."""
 
     question: str
     weights: dict[str, float]
+    required: set[str]
     best: list[tuple[float, Passage]]
 
 
@@ -140,28 +141,29 @@ def spans(text: str) -> Iterator[tuple[int, int]]:
 def rank(pieces: Sequence[Passage], question: str, k: int = ASKED) -> Search:
     """Find the ``k`` passages that speak most of the question's terms, rare ones above all."""
     counts = {term: occurrences(pieces, term) for term in terms(question)}
-    weights = {term: log(1 + len(pieces) / (0.5 + len(found))) for term, found in counts.items()}
+    present = {term: log(1 + len(pieces) / (0.5 + len(found))) for term, found in counts.items() if found}
+    # A word that the context never uses tells no passages apart, but its absence lowers every answer's support.
+    weights = dict.fromkeys(counts, sum(present.values()) / (len(present) or 1)) | present
+    required = {term for term, weight in present.items() if weight > REQUIRED * max(present.values())}
     rough: dict[int, float] = {}
     for term, found in counts.items():
         for at, count in found.items():
             rough[at] = rough.get(at, 0.0) + weights[term] * count / (count + 1)
     candidates = [pieces[at] for at in nlargest(CANDIDATES, rough, key=rough.__getitem__)]
     scored = [(score(piece, question, weights), piece) for piece in candidates]
-    return Search(question, weights, nlargest(k, scored, key=lambda pair: pair[0]))
+    return Search(question, weights, required, nlargest(k, scored, key=lambda pair: pair[0]))
 
 
 def occurrences(pieces: Sequence[Passage], term: str) -> dict[int, int]:
     """Count per passage the words and path names that begin with ``term``."""
     # The literal stands before its lookbehind, and plain `in` before both: tens of megabytes take under a second.
     begins = re.compile(f"{re.escape(term)}(?<![^\\W\\d_]{re.escape(term)})").findall
-    title, upper = term.capitalize(), term.upper()
+    capitals = {term.capitalize(), term.upper()} - {term}
     found = {}
     for at, piece in enumerate(pieces):
         text = piece.text
         count = len(begins(text)) if term in text else 0
-        if title != term:
-            count += text.count(title) + text.count(upper)
-        count += term in piece.origin.lower()
+        count += sum(map(text.count, capitals)) + (term in piece.origin.lower())
         if count:
             found[at] = count
     return found
@@ -243,8 +245,7 @@ def supported(answer: str, piece: Passage, search: Search) -> float:
     if not fits(search.question, new) or strict - present or len(present) < FOUND * len(new):
         return 0.0
     named = names(piece, search.weights)
-    heaviest = max(search.weights.values(), default=0.0)
-    if {word for word, w in search.weights.items() if w > REQUIRED * heaviest} - named - stems:
+    if search.required - named - stems:
         return 0.0
     keys = {word.lower() for word in strict or present}
     around = (tokens[max(0, at - NEAR) : at + NEAR] for at, token in enumerate(tokens) if token.lower() in keys)

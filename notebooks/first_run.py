@@ -1,4 +1,3 @@
-# ruff: noqa: T201 - it prints
 """The first run: three questions over the whole standard library, with no key and no network.
 
 The root is a fixed program, the sub-model runs on this machine, and the truth of each answer is computed here.

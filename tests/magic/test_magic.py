@@ -1,0 +1,210 @@
+"""``%%rlm`` in a real notebook kernel, against a model server on loopback."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rlm_kernel.host.folder import sweep
+from tests.conftest import kernels_of
+from tests.magic.vocabulary import Notebook, notebook
+from tests.providers.fake_servers import FakeServer, Hang
+
+LOOK = "I look first.\n```repl\nprint(context[:40])\n```"
+SHOUT = "```repl\nanswer['content'] = llm_query(context)\nanswer['ready'] = True\n```"
+VALUE = "```repl\nanswer['content'] = {'length': len(context)}\nanswer['ready'] = True\n```"
+
+
+@pytest.fixture(scope="module")
+def _module() -> Iterator[Notebook]:
+    with notebook() as kernel:
+        assert kernel.run("%load_ext rlm_magic").ok
+        yield kernel
+
+
+@pytest.fixture
+def nb(_module: Notebook, monkeypatch: pytest.MonkeyPatch) -> Notebook:
+    _module.run("book = 'It was the butler.'; empty = ''; number = 3")
+    return _module
+
+
+def ask(server: FakeServer, line: str = "--context book --into verdict", cell: str = "Who was it?") -> str:
+    return f"%%rlm {line} --model openai/any --base-url {server.openai_url}\n{cell}"
+
+
+def test_a_question_is_answered_with_its_tree_in_the_output(nb: Notebook) -> None:
+    with FakeServer([LOOK, SHOUT, "IT WAS THE BUTLER."]) as server:
+        ran = nb.run(ask(server))
+    assert ran.ok, ran.trouble
+    assert nb.value("verdict") == "'IT WAS THE BUTLER.'"
+    last = ran.displays[-1]
+    assert "IT WAS THE BUTLER." in last["text/html"]
+    assert "<details" in last["text/html"]
+    assert "<script" not in last["text/html"]
+    assert last["text/plain"].startswith("IT WAS THE BUTLER.")
+    assert len([m for m in ran.messages if m["msg_type"] == "display_data"]) == 1, "one output, updated in place"
+
+
+def test_the_output_updates_while_the_run_goes_on(nb: Notebook) -> None:
+    with FakeServer([LOOK, "```repl\nimport time\ntime.sleep(1)\n```", VALUE]) as server:
+        ran = nb.run(ask(server))
+    pages = [bundle["text/html"] for bundle in ran.displays]
+    assert any("running" in page and "I look first." in page for page in pages[:-1])
+    assert nb.value("verdict") == "{'length': 18}"
+
+
+def test_the_root_hears_the_question_and_never_the_input(nb: Notebook) -> None:
+    with FakeServer([VALUE]) as server:
+        nb.run(ask(server))
+        heard = "".join(message["content"] for message in server.requests[0].body["messages"])
+    assert "Who was it?" in heard
+    assert "butler" not in heard
+
+
+def test_the_line_form_asks_too(nb: Notebook) -> None:
+    with FakeServer([VALUE]) as server:
+        ran = nb.run(f"%rlm -c book -o verdict -m openai/any --base-url {server.openai_url} Say how long it is.")
+        assert "Say how long it is." in server.requests[0].prompt
+    assert ran.ok, ran.trouble
+    assert nb.value("verdict['length']") == "18"
+
+
+def test_quiet_prints_the_answer_only(nb: Notebook) -> None:
+    with FakeServer([VALUE]) as server:
+        ran = nb.run(ask(server, "--context book --quiet"))
+    assert ran.stream("stdout").strip() == "{'length': 18}"
+    assert ran.displays == []
+
+
+def test_files_folders_and_globs_are_contexts(nb: Notebook, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("aaa")
+    (tmp_path / "b.txt").write_text("bb")
+    for context, expected in ((tmp_path / "a.txt", 3), (tmp_path, 2), (tmp_path / "*.txt", 2)):
+        with FakeServer([VALUE]) as server:
+            ran = nb.run(ask(server, f"--context {context} --into verdict"))
+        assert ran.ok, ran.trouble
+        assert nb.value("verdict['length']") == str(expected)
+
+
+def test_limits_on_the_line_bind(nb: Notebook) -> None:
+    code = "```repl\nanswer['content'] = 0\nfor i in range(9):\n    llm_query('x'); answer['content'] += 1\n```"
+    with FakeServer([code, *["y"] * 9]) as server:
+        ran = nb.run(ask(server, "--context book --into verdict --max-calls 2 --max-iterations 5 --depth 1"))
+    assert "stopped by max_calls" in ran.displays[-1]["text/html"]
+    assert nb.value("verdict") == "2"
+
+
+def test_configured_defaults_apply_and_the_line_overrides_them(nb: Notebook) -> None:
+    with FakeServer(["```repl\npass\n```", "```repl\npass\n```", "no idea"]) as server:
+        nb.run(f"%config RLMMagics.base_url = '{server.openai_url}'")
+        nb.run("%config RLMMagics.model = 'openai/any'")
+        nb.run("%config RLMMagics.max_iterations = 1")
+        try:
+            ran = nb.run("%%rlm --context book --max-iterations 2\nWho?")
+        finally:
+            for name in ("base_url", "model", "max_iterations"):
+                nb.run(f"%config RLMMagics.{name} = None")
+    assert "stopped by max_iterations" in ran.displays[-1]["text/html"]
+    assert "The limit max_iterations=2" in ran.displays[-1]["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("%%rlm --context nothing\nq", "there is no variable of that name, and no file"),
+        ("%%rlm --context empty\nq", "The context is an empty str"),
+        ("%%rlm --context number\nq", "A context of type int cannot cross"),
+        ("%%rlm --context book --model nobody/x\nq", "Unknown provider 'nobody'"),
+        ("%%rlm --context book --model openai/gpt-5-mini\nq", "OPENAI_API_KEY"),
+        ("%%rlm --context book --modle x\nq", "unrecognized arguments: --modle"),
+        ("%%rlm --context book --max-calls many\nq", "invalid int value: 'many'"),
+        ("%%rlm --context book --max-calls -3\nq", "max_calls=-3"),
+        ("%%rlm --context book --sandbox jail\nq", "Unknown sandbox 'jail'"),
+        ("%%rlm --context book --into 2x\nq", "expected a variable name"),
+        ("%%rlm --context book --into class\nq", "expected a variable name"),
+        ("%%rlm --context book\n  ", "Write the question in the cell"),
+        ("%%rlm --context\nq", "expected one argument"),
+        ("%%rlm --context 'book\nq", "No closing quotation"),
+        ("%%rlm --context book -m openai/any --base-url http://127.0.0.1:9/v1\nq", "openai/any"),
+    ],
+)
+def test_a_mistake_is_one_line_and_no_traceback(nb: Notebook, cell: str, message: str) -> None:
+    ran = nb.run(cell)
+    assert not ran.ok
+    assert message in ran.trouble
+    assert "Traceback" not in ran.trouble
+    assert "rlm_magic" not in ran.trouble
+    assert "rlm_kernel/" not in ran.trouble
+
+
+def test_the_stop_button_ends_the_run_cleanly_and_keeps_what_there_is(nb: Notebook) -> None:
+    keep = "```repl\nanswer['content'] = 'so far'\n```"
+    for second in ("```repl\nimport time\ntime.sleep(100)\n```", "```repl\nwhile True: llm_query('x')\n```", Hang()):
+        with FakeServer([keep, second, Hang()]) as server:
+            msg_id = nb.begin(ask(server))
+            seen = []
+            for msg in nb.messages(msg_id):
+                seen.append(msg)
+                if "Iteration 2" in str(msg["content"].get("data", {}).get("text/html")):
+                    nb.manager.interrupt_kernel()
+                    break
+            ran = nb.finish(msg_id, seen)
+        assert not ran.ok, "an error, so that Run All stops"
+        assert "The run was stopped; its journal is" in ran.trouble
+        assert "Traceback" not in ran.trouble
+        assert "stopped</span>" in ran.displays[-1]["text/html"]
+        assert nb.value("verdict") == "'so far'"
+
+
+def test_tab_completes_options_and_variables(nb: Notebook) -> None:
+    assert "--context" in nb.complete("%%rlm --con")
+    assert {"--max-calls", "--max-iterations", "--max-seconds", "--max-tokens"} <= set(nb.complete("%%rlm --max-"))
+    assert "book" in nb.complete("%%rlm --context bo")
+    assert "book" in nb.complete("%rlm --quiet --context ")
+    assert "--into" in nb.complete("%%rlm --context book --in")
+
+
+def test_help_lists_the_options(nb: Notebook) -> None:
+    reply = nb.client.inspect("%%rlm", 5, reply=True, timeout=20)
+    text = reply["content"]["data"]["text/plain"]
+    assert "--max-calls" in text
+    assert "a variable, a file, a folder or a glob" in text
+
+
+def test_loading_the_extension_twice_changes_nothing(nb: Notebook) -> None:
+    assert nb.run("%reload_ext rlm_magic").ok
+    with FakeServer([VALUE]) as server:
+        assert nb.run(ask(server)).ok
+
+
+def test_the_rlm_kernel_has_the_magic_loaded() -> None:
+    with notebook("rlm") as kernel, FakeServer([VALUE]) as server:
+        kernel.run("book = 'It was the butler.'")
+        ran = kernel.run(ask(server))
+        assert ran.ok, ran.trouble
+        assert kernel.value("verdict") == "{'length': 18}"
+
+
+def test_a_notebook_kernel_that_is_killed_leaves_no_kernel_and_no_input_behind() -> None:
+    with notebook() as kernel, FakeServer(["```repl\nimport time\ntime.sleep(100)\n```"]) as server:
+        kernel.run("%load_ext rlm_magic\nbook = 'x'")
+        msg_id = kernel.begin(ask(server))
+        for msg in kernel.messages(msg_id):
+            if "time.sleep" in str(msg["content"].get("data", {}).get("text/html")):
+                break
+        pid = kernel.manager.provisioner.pid  # type: ignore[union-attr]
+        inside = kernels_of(pid)
+        assert inside
+        assert folders(pid)
+        kernel.manager.shutdown_kernel(now=True)
+    assert not [row for row in inside if row in kernels_of(1)]
+    sweep(older_than=0)
+    assert not folders(pid)
+
+
+def folders(pid: int) -> list[Path]:
+    """Private folders of a host process."""
+    return list(Path(tempfile.gettempdir()).glob(f"rlm-{pid}-*"))
