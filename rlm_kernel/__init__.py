@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rlm_kernel.host.rlm import RLM as RLM
     from rlm_kernel.host.run import Completion as Completion
     from rlm_kernel.host.run import Run as Run
+    from rlm_kernel.host.sandboxes import sandbox_names as sandbox_names
 
 _HOME = {
     "Completion": "rlm_kernel.host.run",
@@ -36,6 +37,7 @@ _HOME = {
     "SandboxError": "rlm_kernel.errors",
     "ScriptedModel": "rlm_kernel.host.providers.scripted",
     "from_paths": "rlm_kernel.host.inputs",
+    "sandbox_names": "rlm_kernel.host.sandboxes",
 }
 
 __all__ = sorted(_HOME)

