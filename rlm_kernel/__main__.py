@@ -55,13 +55,16 @@ def _ask(arguments: argparse.Namespace) -> int:
     run = RLM(**options(arguments)).start(arguments.question, from_paths(arguments.paths))
     if not arguments.quiet:
         with TerminalView() as view:
-            for event in run:
-                view(event)
+            try:
+                for event in run:
+                    view(event)
+            except KeyboardInterrupt:
+                run.cancel()
     completion = run.result()
     print(completion.text)
     if completion.stop_reason != "answered":
         print(f"rlm: stopped by {completion.stop_reason}; journal: {completion.run_dir}", file=sys.stderr)
-    return 0 if completion.stop_reason == "answered" else 1
+    return {"answered": 0, "cancelled": 130}.get(completion.stop_reason, 1)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

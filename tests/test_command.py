@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.providers.fake_servers import FakeServer
+from tests.conftest import kernels_of
+from tests.providers.fake_servers import FakeServer, Hang
 
 
 def rlm(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -42,6 +45,35 @@ def test_ask_says_which_limit_stopped_it(book: Path) -> None:
         )
     assert (done.returncode, done.stdout.strip().splitlines()[-1]) == (1, "maybe")
     assert "stopped by max_iterations; journal:" in done.stderr
+
+
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_ctrl_c_ends_the_run_cleanly(book: Path, quiet: list[str]) -> None:
+    with FakeServer(["```repl\nanswer['content'] = 'so far'\n```", Hang()]) as server:
+        options = ["-m=openai/any", "--base-url", server.openai_url, *quiet]
+        command = [sys.executable, "-m", "rlm_kernel", "ask", "Who?", str(book), *options]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert server.waiting.wait(30)
+        kernels = kernels_of(process.pid)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert quiet or output.strip() == "so far"
+    assert kernels
+    assert not [row for row in kernels if row in kernels_of(1)]
+    assert not list(Path(tempfile.gettempdir()).glob(f"rlm-{process.pid}-*"))
+
+
+def test_the_magic_works_in_a_terminal(tmp_path: Path, book: Path) -> None:
+    with FakeServer([ANSWER]) as server:
+        script = tmp_path / "ask.ipy"
+        line = f"%rlm -c {book} -o who -m openai/any --base-url {server.openai_url} Who was it"
+        script.write_text(f"%load_ext rlm_magic\n{line}\nprint(who)\n")
+        command = [sys.executable, "-m", "IPython", "--no-banner", str(script)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert done.stdout.strip().splitlines()[-1] == "butler."
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

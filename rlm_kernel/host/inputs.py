@@ -59,6 +59,10 @@ def prepare(context: Any, folder: Path, name: str) -> wire.Load:
         return wire.Load(name, name, "text", errors="surrogatepass")
     value = from_paths([context]) if isinstance(context, Path) else context
     value = dict(value) if isinstance(value, Mapping) else value
+    if not _text_keys(value):
+        raise ContextError(
+            "The context holds a dict with keys that are not str, and JSON has no others. Make them str first."
+        )
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -86,6 +90,20 @@ def from_paths(patterns: Iterable[str | Path]) -> Path | dict[str, str]:
     if not texts:
         raise ContextError(f"No text file at {', '.join(map(repr, named))}.")
     return texts
+
+
+def _text_keys(value: Any) -> bool:
+    """Whether every dict in it has only text as keys: JSON would turn 1 into "1" without a word."""
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict | list | tuple) and id(item) not in seen:
+            seen.add(id(item))
+            if isinstance(item, dict) and not all(isinstance(key, str) for key in item):
+                return False
+            waiting.extend(item.values() if isinstance(item, dict) else item)
+    return True
 
 
 def _texts(pattern: str) -> Iterator[tuple[str, str]]:

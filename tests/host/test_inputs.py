@@ -69,7 +69,8 @@ def test_globs_and_several_paths_make_one_mapping(tmp_path: Path, monkeypatch: p
         (None, "type NoneType cannot cross"),
         (Path("nowhere.txt"), "'nowhere.txt' does not exist"),
         ([object()], "holds something that cannot cross.*object"),
-        ({(1, 2): "x"}, "holds something that cannot cross.*keys"),
+        ({(1, 2): "x"}, "keys that are not str"),
+        ([{"pages": {1: "one"}}], "keys that are not str"),
         ([float("nan")], "holds something that cannot cross"),
     ],
 )
