@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 def _ask(arguments: argparse.Namespace) -> int:
     from rlm_kernel import RLM, from_paths
     from rlm_kernel.sinks.terminal import TerminalView
+    from rlm_kernel.sinks.text import plain
 
     run = RLM(**options(arguments)).start(arguments.question, from_paths(arguments.paths))
     if not arguments.quiet:
@@ -61,7 +62,7 @@ def _ask(arguments: argparse.Namespace) -> int:
             except KeyboardInterrupt:
                 run.cancel()
     completion = run.result()
-    print(completion.text)
+    print(plain(completion.text))  # a model's text may hold sequences that command the terminal
     if completion.stop_reason != "answered":
         print(f"rlm: stopped by {completion.stop_reason}; journal: {completion.run_dir}", file=sys.stderr)
     return {"answered": 0, "cancelled": 130}.get(completion.stop_reason, 1)

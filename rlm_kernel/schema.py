@@ -50,8 +50,10 @@ def _check(value: Any, hint: Any, where: str) -> Any:
         return {_check(k, args[0], where): _check(v, args[1], where) for k, v in value.items()}
     if is_dataclass(hint) and isinstance(hint, type):
         return build(hint, value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1000:
         return float(value)
     if isinstance(hint, type) and type(value) is hint:  # exact: a bool is no int here
         return value
+    if origin is Literal:
+        raise ValueError(f"{where}: {str(value)[:40]!r} is none of {', '.join(map(repr, args))}.")
     raise ValueError(f"{where}: unexpected {type(value).__name__}.")

@@ -25,6 +25,9 @@ from rlm_kernel.errors import WireError
 
 VERSION = 1
 
+MAX_PROMPTS = 100_000
+"""Prompts in one `Call`: each costs the host a task, whatever the limits of the run say."""
+
 T = TypeVar("T")
 
 

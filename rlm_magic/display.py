@@ -11,6 +11,7 @@ from rlm_kernel import Completion, Run
 from rlm_kernel.events.tree import Tree, TreeBuilder
 from rlm_kernel.sinks import html
 from rlm_kernel.sinks.terminal import TerminalView
+from rlm_kernel.sinks.text import plain
 
 UPDATE_SECONDS = 0.2
 
@@ -27,7 +28,7 @@ def watch(run: Run, *, notebook: bool, quiet: bool) -> Completion:
     """
     if quiet:
         completion = _follow(run, lambda tree: None)
-        print(completion.text)  # noqa: T201
+        print(plain(completion.text))  # noqa: T201
         return completion
     if notebook:
         handle = display(_bundle(TreeBuilder().tree), raw=True, display_id=True)

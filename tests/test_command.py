@@ -28,6 +28,7 @@ def book(tmp_path: Path) -> Path:
     return path
 
 
+ESCAPES = "```repl\nanswer.update(content='\\x1b]0;owned\\x07\\x1b[31mred', ready=True)\n```"
 ANSWER = "```repl\nanswer['content'] = context.split()[-1]\nanswer['ready'] = True\n```"
 
 
@@ -36,6 +37,12 @@ def test_ask_answers_over_a_file_with_any_compatible_server(book: Path) -> None:
         done = rlm("ask", "Who was it?", str(book), "--model", "openai/any", "--base-url", server.openai_url)
     assert (done.returncode, done.stdout.strip().splitlines()[-1]) == (0, "butler.")
     assert "Traceback" not in done.stderr
+
+
+def test_an_answer_cannot_command_the_terminal(book: Path) -> None:
+    with FakeServer([ESCAPES]) as server:
+        done = rlm("ask", "Who?", str(book), "-m=openai/any", "--base-url", server.openai_url)
+    assert (done.returncode, done.stdout.strip()) == (0, "red")
 
 
 def test_ask_says_which_limit_stopped_it(book: Path) -> None:

@@ -121,6 +121,8 @@ class Namespace:
         if isinstance(prompts, str):
             raise TypeError("expected a list of prompts, got one str; for one prompt there is the unbatched form")
         checked = [_prompt(prompt) for prompt in prompts]
+        if len(checked) > wire.MAX_PROMPTS:
+            raise ValueError(f"{len(checked):,} prompts in one batch; at most {wire.MAX_PROMPTS:,} are possible")
         if not checked:
             return []
         results = self._bridge.ask(kind, checked, model)

@@ -1,11 +1,13 @@
 """The call tree as one piece of HTML for a notebook's output: nested ``<details>``, no scripts, nothing from elsewhere.
 
-Everything that a model or a document wrote is escaped here, in `_text`; nothing else puts text into the page. Where a
-page strips the style sheet, as GitHub does, the headings and the folding remain.
+Everything that a model or a document wrote is escaped in `_Page._text`, and isolated where it stands within a
+line, so that neither markup nor right-to-left text of its own reaches what stands beside it. Where a page strips the
+style sheet, as GitHub does, the headings and the folding remain.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cache
 from html import escape
@@ -17,33 +19,35 @@ from rlm_kernel.sinks.text import count, first_line, line, measures, plain, seco
 TEXT_CHARACTERS = 10_000
 """What is shown of one text."""
 PAGE_CHARACTERS = 800_000
-"""About what is shown of a whole run; after that, texts are cut short and calls are only counted."""
+"""About how long the HTML of a run gets: texts are cut shorter as it fills, then calls and turns are only counted."""
 LISTED_CALLS = 100
 """Calls listed below one cell."""
 
-_ICONS = {None: "…", "ok": "✓", "error": "✗", "interrupted": "■", "timeout": "⧖", "died": "✗", "cancelled": "■"}
+_ICONS = {None: "●", "ok": "✓", "error": "✗", "interrupted": "■", "timeout": "⧖", "died": "✗", "cancelled": "■"}
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 _IMAGES = ("image/png", "image/jpeg")
-_IMAGE_CHARACTERS = 1_000_000
+_MARKUP_CHARACTERS = 60  # around one text, about
+_CUTS = ((PAGE_CHARACTERS / 2, TEXT_CHARACTERS), (PAGE_CHARACTERS / 8, 1_000), (-math.inf, 160))
 
 
 def render(tree: Tree) -> str:
     """Return the tree as an HTML fragment."""
-    return _Page().run(tree)
+    return _encodable(_Page().run(tree))
 
 
 def render_text(tree: Tree) -> str:
     """Return the tree as plain text: the answer, the totals, then the cells and how many calls they made."""
-    answer = plain(tree.answer) or tree.error or "(no answer)"
+    absent = "(no answer yet)" if tree.state == "running" else "(no answer)"
+    answer = _cut(tree.answer or tree.error or absent, TEXT_CHARACTERS)
     rows = [answer, "", f"[{state(tree)}] {totals(tree)}"]
     for iteration in tree.root.iterations:
-        rows.append(f"  {iteration.index}. {line(words(iteration.text), 90) or '(no words)'}")
+        rows.append(f"  {iteration.index}. {line(words(iteration.text[:TEXT_CHARACTERS]), 90) or '(no words)'}")
         for cell in iteration.cells:
             calls = f", {count(len(cell.calls), 'call')}" if cell.calls else ""
             rows.append(
                 f"     {_icon(cell.status)} {first_line(cell.code, 70)} ({seconds(cell.seconds) or 'running'}{calls})"
             )
-    return "\n".join(rows)
+    return _encodable("\n".join(rows))
 
 
 class _Page:
@@ -56,12 +60,13 @@ class _Page:
         kind = {"ok": "ok" if tree.stop_reason == "answered" else "stopped", "cancelled": "stopped"}.get(
             tree.state, tree.state
         )
-        answer = f'<div class="answer">{self._text(tree.answer)}</div>' if tree.answer else ""
+        answer = f'<div class="answer {kind}"><div>{self._text(tree.answer)}</div></div>' if tree.answer else ""
+        running = f"{_mark(None)} " if kind == "running" else ""
         failure = f'<div class="failure">{self._text(tree.error)}</div>' if tree.error else ""
         return (
             f'<div class="rlm"><style>{_style()}</style>'
-            f'<div><span class="badge {kind}">{escape(state(tree))}</span>'
-            f'<span class="q">{self._text(tree.question)}</span></div>'
+            f'<div><span class="badge {kind}">{running}{escape(state(tree))}</span> '
+            f'<b class="q">{self._inline(tree.question)}</b></div>'
             f"{answer}{failure}"
             f'<div class="dim">{escape(totals(tree))}</div>{self._node(tree.root)}</div>'
         )
@@ -72,74 +77,111 @@ class _Page:
         strays = [call for call in node.calls if call.id not in of_cells]
         context = node.context.get("description", "")
         about = " · ".join(filter(None, [node.model, f"context: {context}" if context else ""]))
-        notes = "".join(f'<p class="dim">{self._text(note)}</p>' for note in node.notes)
-        turns = "".join(self._iteration(turn) for turn in node.iterations)
-        return f'<div class="dim">{escape(about)}</div>{turns}{self._calls(strays)}{notes}'
+        notes = "".join(f'<p class="note">{self._text(note)}</p>' for note in node.notes if self._room > 0)
+        failure = f'<p class="error">{self._text(node.error)}</p>' if node.error and node.depth else ""
+        shown = [self._iteration(turn) for turn in node.iterations if self._room > 0]
+        more = _more(len(node.iterations) - len(shown), "iteration")
+        head = f'<div class="dim">{self._text(about)}</div>' if about else ""
+        return f"{head}{''.join(shown)}{more}{self._calls(strays)}{notes}{failure}"
 
     def _iteration(self, turn: Iteration) -> str:
-        said = words(turn.text)
-        status = "" if turn.replied else ' <span class="running">the model is writing …</span>'
-        head = f"<b>Iteration {turn.index}</b> {self._text(line(said, 160))}{status} {_dim(measures(turn))}"
+        said, left_out = words(turn.text[:TEXT_CHARACTERS]), len(turn.text) - TEXT_CHARACTERS
+        status = "" if turn.replied else f' <span class="running">{_mark(None)} the model is writing …</span>'
+        head = f"<b>Iteration {turn.index}</b> {self._inline(line(said, 160))}{status} {_dim(measures(turn))}"
         rest = f"<p>{self._text(said)}</p>" if len(said) > 160 or "\n" in said else ""
-        return f"<details open><summary>{head}</summary>{rest}{''.join(map(self._cell, turn.cells))}</details>"
+        shown = [self._cell(cell) for cell in turn.cells if self._room > 0]
+        more = _more(left_out, "character") + _more(len(turn.cells) - len(shown), "cell")
+        return f"<details open><summary>{head}</summary>{rest}{''.join(shown)}{more}</details>"
 
     def _cell(self, cell: Cell) -> str:
         kind = "running" if cell.status is None else "ok" if cell.status == "ok" else "error"
-        status = "" if cell.status in (None, "ok", "error") else f" {cell.status}"
+        status = "running" if cell.status is None else "" if cell.status in ("ok", "error") else cell.status
         calls = count(len(cell.calls), "call") if cell.calls else ""
         head = (
-            f'<span class="{kind}">{_icon(cell.status)}{status}</span> '
-            f"<code>{self._text(first_line(cell.code, 110))}</code> "
+            f'<span class="{kind}">{_mark(cell.status)} {status}</span> '
+            f"<code>{self._inline(first_line(cell.code, 90))}</code>{self._outcome(cell)} "
             f"{_dim(' · '.join(filter(None, [calls, seconds(cell.seconds)])))}"
         )
-        outputs = "".join(map(self._output, cell.outputs))
+        outputs = "".join(self._output(output) for output in cell.outputs if self._room > 0)
         unfolded = " open" if cell.status is None else ""
         return (
             f"<details{unfolded}><summary>{head}</summary><pre>{self._text(cell.code)}</pre>{outputs}"
             f"{self._calls(cell.calls)}</details>"
         )
 
+    def _outcome(self, cell: Cell) -> str:
+        """Return the first words a cell printed or, if it failed, the last of its error."""
+        texts = [output.text for output in cell.outputs if output.text.strip()]
+        if not texts:
+            return ""
+        if cell.status not in (None, "ok"):
+            reason = texts[-1][-4000:].strip().split("\n")[-1]
+            return f' → <span class="error">{self._inline(line(reason, 90))}</span>'
+        return f" → {self._inline(line(texts[0], 60))}"
+
     def _output(self, output: Output) -> str:
         for mime in _IMAGES:
             data = output.data.get(mime)
-            if isinstance(data, str) and len(data) < _IMAGE_CHARACTERS and _BASE64.fullmatch(data):
+            if isinstance(data, str) and len(data) < self._room and _BASE64.fullmatch(data):
+                self._room -= len(data)
                 return f'<img src="data:{mime};base64,{"".join(data.split())}" alt="">'
         if not output.text.strip():
             return ""
-        kind = "out err" if output.kind in ("error", "stderr") else "out"
+        kind = {"error": "out bad", "stderr": "out warn"}.get(output.kind, "out")
         return f'<pre class="{kind}">{self._text(output.text)}</pre>'
 
     def _calls(self, calls: list[Node]) -> str:
         shown = [self._call(call) for call in calls[:LISTED_CALLS] if self._room > 0]
-        more = len(calls) - len(shown)
-        rest = f'<p class="dim">… {count(more, "more call")}</p>' if more else ""
-        return "".join(shown) + rest
+        return "".join(shown) + _more(len(calls) - len(shown), "call")
 
     def _call(self, call: Node) -> str:
         kind = {"running": "running", "ok": "ok"}.get(call.state, "error")
-        reply = "…" if call.state == "running" else line(call.text, 90) or "(empty)"
+        reply = "running" if call.state == "running" else line(call.error or call.text, 90) or "(empty)"
+        tag = ' <b class="dim">child RLM</b>' if call.kind == "rlm" else ""
         head = (
-            f'<span class="{kind}">{_icon(None if call.state == "running" else call.state)}</span> '
-            f"{_dim(f'{call.id} {call.model}')} {self._text(line(call.question, 60))} → "
-            f"<b>{self._text(reply)}</b> {_dim(measures(call))}"
+            f'<span class="{kind}">{_mark(None if call.state == "running" else call.state)}</span> '
+            f"{_dim(call.id)}{tag} {self._inline(line(call.question, 60))} → "
+            f'<b class="{kind if kind != "ok" else "reply"}">{self._inline(reply)}</b> '
+            f'<span class="dim">{self._inline(call.model)} {escape(measures(call))}</span>'
         )
         below = self._node(call) if call.kind == "rlm" else ""
+        ending = f'<pre class="out bad">{self._text(call.error)}</pre>' if call.error and not below else ""
+        reply = f'<pre class="out">{self._text(call.text)}</pre>' if call.text else ""
         return (
-            f"<details><summary>{head}</summary><pre>{self._text(call.question)}</pre>{below}"
-            f'<pre class="out">{self._text(call.text)}</pre></details>'
+            f"<details><summary>{head}</summary><pre>{self._text(call.question)}</pre>{below}{reply}{ending}</details>"
         )
+
+    def _inline(self, text: str) -> str:
+        return f"<bdi>{self._text(text)}</bdi>"
 
     def _text(self, text: str) -> str:
         """Escape a text and cut it to what there is room for."""
-        limit = TEXT_CHARACTERS if self._room > 0 else 200
-        shown = plain(text[:limit])
-        self._room -= len(shown) + 100
-        cut = f"\n… {len(text) - limit:,} more characters" if len(text) > limit else ""
-        return escape(shown + cut)
+        limit = next(cut for room, cut in _CUTS if self._room > room)
+        shown = escape(_cut(text, limit))
+        self._room -= len(shown) + _MARKUP_CHARACTERS
+        return shown
+
+
+def _cut(text: str, limit: int) -> str:
+    more = f"\n… {count(len(text) - limit, 'more character')}" if len(text) > limit else ""
+    return plain(text[:limit]) + more
+
+
+def _more(number: int, noun: str) -> str:
+    return f'<p class="dim">… {count(number, f"more {noun}")}</p>' if number > 0 else ""
+
+
+def _encodable(text: str) -> str:
+    """Return text that UTF-8 can hold: a lone surrogate would break the notebook's message."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _dim(text: str) -> str:
     return f'<span class="dim">{escape(text)}</span>' if text else ""
+
+
+def _mark(status: str | None) -> str:
+    return '<span class="pulse">●</span>' if status is None else _icon(status)
 
 
 def _icon(status: str | None) -> str:

@@ -6,7 +6,7 @@ import re
 
 from rlm_kernel.events.tree import Iteration, Node, Tree
 
-_FENCED = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n]*\n.*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
+_FENCED = re.compile(r"^ {0,3}(`{3,}+|~{3,}+)[^\n]*\n.*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -60,7 +60,7 @@ def totals(tree: Tree) -> str:
     nodes = [node for node in tree.root.walk() if node.kind == "rlm"]
     iterations = count(len(tree.root.iterations), "iteration")
     children = [count(len(nodes) - 1, "child RLM")] if len(nodes) > 1 else []
-    return " · ".join([iterations, *children, f"model {tree.usage}", seconds(tree.seconds) or "0 s"])
+    return " · ".join([iterations, *children, str(tree.usage), seconds(tree.seconds) or "0 s"])
 
 
 def measures(item: Iteration | Node) -> str:

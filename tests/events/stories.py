@@ -11,6 +11,7 @@ from rlm_kernel.events.types import Event
 from rlm_kernel.events.values import Message, Usage
 
 START = 1_700_000_000.0
+ONE_CALL = Usage(1, 900, 100)
 BOOK = {"type": "str", "length": 1_204_331, "unit": "characters", "description": "a str of 1,204,331 characters"}
 
 
@@ -29,7 +30,7 @@ def turn(iteration: int, text: str, *cells: Event, node: str = "0") -> Iterator[
     yield events.ModelRequested(node=node, iteration=iteration, messages=(Message("user", "Begin."),))
     yield events.TextDelta(node=node, iteration=iteration, text=text[:10])
     yield events.TextDelta(node=node, iteration=iteration, text=text[10:])
-    yield events.ModelReplied(node=node, iteration=iteration, text=text, usage=Usage(1, 900, 100), seconds=1.5)
+    yield events.ModelReplied(node=node, iteration=iteration, text=text, usage=ONE_CALL, seconds=1.5)
     yield from cells
 
 
@@ -63,11 +64,13 @@ def child(number: int, prompt: str, answer: str, *inside: Event, index: int = 1)
     yield events.CallFinished(call=name, status="ok", text=answer, usage=Usage(), seconds=4.5)
 
 
-def ended(answer: str | None, reason: Any = "answered", error: str | None = None) -> Iterator[Event]:
+def ended(
+    answer: str | None, reason: Any = "answered", error: str | None = None, usage: Usage = ONE_CALL
+) -> Iterator[Event]:
     if answer is not None:
         yield events.NodeAnswered(value=answer, text=answer)
     yield events.NodeFinished(stop_reason=reason, seconds=6.0, error=error)
-    yield events.RunFinished(stop_reason=reason, usage=Usage(14, 9000, 700), seconds=6.2, error=error)
+    yield events.RunFinished(stop_reason=reason, usage=usage, seconds=6.2, error=error)
 
 
 def mystery() -> list[Event]:
@@ -136,5 +139,5 @@ def mystery() -> list[Event]:
             *cell(finish, index=4, iteration=3),
         ),
         events.Note(text="2 of 14 files were skipped."),
-        *ended("The butler, in chapter 3: “the hand that poured the tea was shaking”."),
+        *ended("The butler, in chapter 3: “the hand that poured the tea was shaking”.", usage=Usage(15, 8000, 620)),
     )

@@ -73,6 +73,8 @@ async def test_wrong_arguments_are_a_type_error_in_the_cell_and_no_call() -> Non
     async with kernel(count) as session:
         for code in ("llm_query(1)", "llm_query_batched('text')", "llm_query_batched(['a', None])", "llm_query(None)"):
             assert "TypeError" in (await run(session, code, ok=False)).text
+        too_many = await run(session, "llm_query_batched([''] * 100_001)", ok=False)
+        assert "ValueError: 100,001 prompts in one batch" in too_many.text
     assert calls == []
 
 
