@@ -1,19 +1,18 @@
 """The call tree as one piece of HTML for a notebook's output: nested ``<details>``, no scripts, nothing from elsewhere.
 
 Everything that a model or a document wrote is escaped in `_Page._text`, and isolated where it stands within a
-line, so that neither markup nor right-to-left text of its own reaches what stands beside it. Where a page strips the
-style sheet, as GitHub does, the headings and the folding remain.
+line, so that neither markup nor right-to-left text of its own reaches what stands beside it. The look is in
+`rlm_kernel.sinks.style`; where a page strips even inline styles, as GitHub does, the headings and the folding remain.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from functools import cache
 from html import escape
-from importlib.resources import files
 
 from rlm_kernel.events.tree import Cell, Iteration, Node, Output, Tree
+from rlm_kernel.sinks.style import SHEET, inline
 from rlm_kernel.sinks.text import count, first_line, line, measures, plain, seconds, state, totals, words
 
 TEXT_CHARACTERS = 10_000
@@ -26,13 +25,13 @@ LISTED_CALLS = 100
 _ICONS = {None: "●", "ok": "✓", "error": "✗", "interrupted": "■", "timeout": "⧖", "died": "✗", "cancelled": "■"}
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 _IMAGES = ("image/png", "image/jpeg")
-_MARKUP_CHARACTERS = 60  # around one text, about
+_MARKUP_CHARACTERS = 200  # around one text, styles included, about
 _CUTS = ((PAGE_CHARACTERS / 2, TEXT_CHARACTERS), (PAGE_CHARACTERS / 8, 1_000), (-math.inf, 160))
 
 
 def render(tree: Tree) -> str:
     """Return the tree as an HTML fragment."""
-    return _encodable(_Page().run(tree))
+    return _encodable(inline(_Page().run(tree)))
 
 
 def render_text(tree: Tree) -> str:
@@ -60,11 +59,12 @@ class _Page:
         kind = {"ok": "ok" if tree.stop_reason == "answered" else "stopped", "cancelled": "stopped"}.get(
             tree.state, tree.state
         )
-        answer = f'<div class="answer {kind}"><div>{self._text(tree.answer)}</div></div>' if tree.answer else ""
+        look = "answer" if kind == "ok" else "partial"
+        answer = f'<div class="{look}">{self._text(tree.answer)}</div>' if tree.answer else ""
         running = f"{_mark(None)} " if kind == "running" else ""
         failure = f'<div class="failure">{self._text(tree.error)}</div>' if tree.error else ""
         return (
-            f'<div class="rlm"><style>{_style()}</style>'
+            f'<div class="rlm"><style>{SHEET}</style>'
             f'<div><span class="badge {kind}">{running}{escape(state(tree))}</span> '
             f'<b class="q">{self._inline(tree.question)}</b></div>'
             f"{answer}{failure}"
@@ -85,12 +85,12 @@ class _Page:
         return f"{head}{''.join(shown)}{more}{self._calls(strays)}{notes}{failure}"
 
     def _iteration(self, turn: Iteration) -> str:
-        said, left_out = words(turn.text[:TEXT_CHARACTERS]), len(turn.text) - TEXT_CHARACTERS
+        said = words(turn.text)
         status = "" if turn.replied else f' <span class="running">{_mark(None)} the model is writing …</span>'
         head = f"<b>Iteration {turn.index}</b> {self._inline(line(said, 160))}{status} {_dim(measures(turn))}"
         rest = f"<p>{self._text(said)}</p>" if len(said) > 160 or "\n" in said else ""
         shown = [self._cell(cell) for cell in turn.cells if self._room > 0]
-        more = _more(left_out, "character") + _more(len(turn.cells) - len(shown), "cell")
+        more = _more(len(turn.cells) - len(shown), "cell")
         return f"<details open><summary>{head}</summary>{rest}{''.join(shown)}{more}</details>"
 
     def _cell(self, cell: Cell) -> str:
@@ -186,8 +186,3 @@ def _mark(status: str | None) -> str:
 
 def _icon(status: str | None) -> str:
     return _ICONS.get(status, "?")
-
-
-@cache
-def _style() -> str:
-    return (files(__package__) / "html.css").read_text(encoding="utf-8").replace("\n", "")

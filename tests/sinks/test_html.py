@@ -13,13 +13,14 @@ from rlm_kernel.events import types as events
 from rlm_kernel.events.tree import TreeBuilder, fold
 from rlm_kernel.events.types import Event
 from rlm_kernel.events.values import Usage
-from rlm_kernel.sinks import html
+from rlm_kernel.sinks import html, style
 from tests.events.stories import began, call, cell, ended, mystery, numbered, output, turn
 from tests.sinks import hostile
 
 RUN = mystery()
 TAGS = {"img", "div", "style", "span", "b", "bdi", "details", "summary", "code", "pre", "p"}
-CLASSES = {"rlm", "badge", "q", "answer", "failure", "dim", "note", "out", "warn", "bad", "pulse", "reply"}
+CLASSES = {"rlm", "badge", "q", "answer", "partial", "failure", "dim", "note", "out", "warn", "bad", "pulse", "reply"}
+DECLARATIONS = {declaration for look in style.STYLES.values() for declaration in look.split(";")}
 STATES = {"ok", "error", "running", "stopped"}
 IMAGE = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=]+")
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -47,6 +48,8 @@ class Page(HTMLParser):
                 assert (name, value) == ("alt", "") or (name == "src" and IMAGE.fullmatch(value or ""))
             elif name == "class":
                 assert set((value or "").split()) <= CLASSES | STATES
+            elif name == "style":
+                assert set((value or "").split(";")) <= DECLARATIONS
             else:
                 assert (tag, name, value) == ("details", "open", None)
         if tag != "img":
@@ -135,7 +138,7 @@ def test_what_runs_is_unfolded_and_marked_where_it_runs() -> None:
     asked = next(n for n, event in enumerate(RUN) if isinstance(event, events.CallFinished) and event.call == "0.5")
     fragment = html.render(fold(RUN[:asked]))
     assert fragment.count('<span class="pulse">') == 3  # the run, the cell, the call
-    assert '<details open><summary><span class="running">' in fragment
+    assert re.search(r'<details[^>]* open[^>]*><summary[^>]*><span class="running"', fragment)
 
 
 def test_a_reply_is_shown_while_it_streams() -> None:
