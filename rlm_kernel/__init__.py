@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rlm_kernel.errors import OptionError as OptionError
     from rlm_kernel.errors import RLMError as RLMError
     from rlm_kernel.errors import SandboxError as SandboxError
-    from rlm_kernel.host.inputs import from_paths as from_paths
+    from rlm_kernel.host.paths import from_paths as from_paths
     from rlm_kernel.host.providers.scripted import ScriptedModel as ScriptedModel
     from rlm_kernel.host.rlm import RLM as RLM
     from rlm_kernel.host.run import Completion as Completion
@@ -36,7 +36,7 @@ _HOME = {
     "Run": "rlm_kernel.host.run",
     "SandboxError": "rlm_kernel.errors",
     "ScriptedModel": "rlm_kernel.host.providers.scripted",
-    "from_paths": "rlm_kernel.host.inputs",
+    "from_paths": "rlm_kernel.host.paths",
     "sandbox_names": "rlm_kernel.host.sandboxes",
 }
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from rlm_kernel import __version__
-from rlm_kernel.arguments import add_options, options
+from rlm_kernel.arguments import add_options, decoding, options
 from rlm_kernel.errors import RLMError
 
 
@@ -53,7 +53,8 @@ def _ask(arguments: argparse.Namespace) -> int:
     from rlm_kernel.sinks.terminal import TerminalView
     from rlm_kernel.sinks.text import plain
 
-    run = RLM(**options(arguments)).start(arguments.question, from_paths(arguments.paths))
+    chosen = options(arguments)
+    run = RLM(**chosen).start(arguments.question, from_paths(arguments.paths, **decoding(chosen)))
     if not arguments.quiet:
         with TerminalView() as view:
             try:

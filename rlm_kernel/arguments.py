@@ -15,6 +15,8 @@ _TABLE: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("--max-calls", "sub-calls of the whole run", {"type": int}),
     ("--max-tokens", "tokens of the whole run", {"type": int}),
     ("--max-seconds", "seconds of the whole run", {"type": float}),
+    ("--encoding", "how files and bytes become text; by default utf-8", {}),
+    ("--encoding-errors", "what is not valid in it: strict, replace, ignore, backslashreplace, surrogateescape", {}),
     ("--runs-dir", "where journals go", {"metavar": "DIR"}),
 )
 
@@ -37,3 +39,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the options that were given, as keywords for `rlm_kernel.RLM`."""
     return {name: value for name in NAMES if (value := getattr(arguments, name)) is not None}
+
+
+def decoding(options: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the options that `rlm_kernel.from_paths` takes too."""
+    return {name: options[name] for name in ("encoding", "encoding_errors") if name in options}

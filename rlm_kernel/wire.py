@@ -13,6 +13,13 @@ big inputs cross as files, never inside a message.
     control   rlm_reply          host -> kernel   Reply      one result per prompt
     control   rlm_cancel         kernel -> host   Cancel     nobody waits for these calls any more
     shell     execute_reply      kernel -> host   CellReport under ``metadata["rlm"]``
+
+Before there is a kernel, the host talks to the warm parent in the box over a socket pair, a JSON line per message:
+
+    Warm    host -> parent   once, first: who to be
+    Fork    host -> parent   become a kernel; its descriptors travel with the line
+    Signal  host -> parent
+    Ended   parent -> host
 """
 
 from __future__ import annotations
@@ -28,7 +35,68 @@ VERSION = 1
 MAX_PROMPTS = 100_000
 """Prompts in one `Call`: each costs the host a task, whatever the limits of the run say."""
 
+CELL_OUTPUT_CHARACTERS = 1_000_000
+"""What a cell may print and show in all; the rest is dropped in the kernel, and the cell's output says so."""
+
+FORK_DESCRIPTORS = ("shell", "iopub", "stdin", "control", "hb", "log")
+"""What travels with a `Fork`, in this order: the listening sockets of the channels, and the start's log file."""
+
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """Who the parent becomes.
+
+    ``user`` is the user and group id to drop to where the host is root. With ``reads_all`` it keeps the one capability
+    to read whatever it can name, where the box has no files of its own and Landlock says what can be read.
+    ``packages`` are folders to import from, after all others.
+    """
+
+    user: int | None = None
+    reads_all: bool = False
+    packages: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What a kernel process gives up for ever before it runs any code.
+
+    ``limits`` maps names of the `resource` module without ``RLIMIT_`` to values (bytes, seconds or counts).
+    ``readable`` and ``writable`` are the only paths that Landlock leaves; ``None`` means no Landlock. ``filter`` is a
+    seccomp program in base64, where the box does not bring its own.
+    """
+
+    limits: dict[str, int] = field(default_factory=dict)
+    readable: list[str] | None = None
+    writable: list[str] = field(default_factory=list)
+    filter: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Start a kernel. ``connection`` is Jupyter's connection information, ``home`` a folder that is made for it."""
+
+    id: int
+    connection: dict[str, Any]
+    home: str
+    confinement: Confinement
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Send a signal to a kernel."""
+
+    id: int
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A kernel process ended; ``status`` is its exit code, or minus the signal that ended it."""
+
+    id: int
+    status: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +118,17 @@ class Attached:
 class Load:
     """Read a file the box can see into a variable of the REPL.
 
-    ``kind`` is ``text`` (decoded with ``encoding``, byte for byte: line ends are kept) or ``json``. ``errors`` is
-    ``surrogatepass`` for a ``str`` of the host's, which may hold lone surrogates, and ``strict`` for a file.
+    ``kind`` is ``text`` (decoded with ``encoding``, byte for byte: line ends are kept), ``bytes``, ``json``, or the
+    library that reads an Arrow file. ``errors`` is what Python's codecs call it: ``surrogatepass`` for a ``str`` of the
+    host's, which may hold lone surrogates, else the option ``encoding_errors``. ``path`` is absolute in the box; from
+    the host's `inputs` it may be relative to the folder of inputs.
     """
 
     name: str
     path: str
-    kind: Literal["text", "json"]
+    kind: Literal["text", "bytes", "json", "pandas", "polars"]
     encoding: str = "utf-8"
-    errors: Literal["strict", "surrogatepass"] = "strict"
+    errors: Literal["strict", "replace", "ignore", "backslashreplace", "surrogateescape", "surrogatepass"] = "strict"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rlm_kernel.errors import OptionError
 from rlm_kernel.events.types import Event
+from rlm_kernel.host.decoding import check_decoding
 from rlm_kernel.host.providers import Model, ModelOptions, resolve
 from rlm_kernel.host.sandboxes import provisioner_name
+from rlm_kernel.host.sandboxes.box import BoxOptions, package_folder
 
 DEFAULT_MODEL = "policy/map-reduce"
 DEFAULT_SUB_MODEL = "local/smollm2"
@@ -44,6 +46,39 @@ class Limits:
     seconds: float | None = None
 
 
+@dataclass(frozen=True)
+class _Number:
+    """What a numeric option may be."""
+
+    least: float = 1
+    unit: str = ""
+    optional: bool = False
+    whole: bool = True
+
+    def check(self, name: str, value: Any) -> None:
+        if value is None and self.optional:
+            return
+        number = isinstance(value, int) or (isinstance(value, float) and not self.whole)
+        if isinstance(value, bool) or not number or not value >= self.least:
+            kind = f"a {'whole ' if self.whole else ''}number{self.unit}"
+            none = ", or None" if self.optional else ""
+            raise OptionError(f"{name}={value!r}: expected {kind} of at least {self.least:g}{none}.")
+
+
+NUMBERS = {
+    "memory_mb": _Number(least=256, unit=" of MiB"),
+    "disk_mb": _Number(unit=" of MiB"),
+    "max_processes": _Number(),
+    "max_depth": _Number(),
+    "max_iterations": _Number(),
+    "max_calls": _Number(least=0, optional=True),
+    "max_tokens": _Number(optional=True),
+    "max_seconds": _Number(least=0.001, unit=" of seconds", optional=True, whole=False),
+    "cell_seconds": _Number(least=0.001, unit=" of seconds", whole=False),
+    "max_concurrency": _Number(),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Everything a caller may choose; the same names in Python, in the magic and in its configuration.
@@ -56,9 +91,15 @@ class Options:
     base_url, api_key
         For ``model``, and for ``sub_model`` where its provider is the same.
     sandbox
-        The box for model-written code: ``bubblewrap``, or ``process``, which isolates nothing.
+        The box for model-written code: ``bubblewrap``; ``landlock``, for Linux without user namespaces; or
+        ``process``, which isolates nothing.
+    memory_mb, disk_mb, max_processes, sandbox_per_kernel, packages
+        See `rlm_kernel.host.sandboxes.box.BoxOptions`. A package folder may be another environment's.
     cell_seconds
         A cell's own running time; waiting for sub-calls does not count.
+    encoding, encoding_errors
+        How bytes and files become text: an encoding of Python's, and one of ``strict``, ``replace``, ``ignore``,
+        ``backslashreplace``, ``surrogateescape`` for what is not valid in it. ``encoding=None`` leaves them bytes.
     max_concurrency
         Plain sub-calls in flight at once, in the whole tree.
     system_prompt
@@ -76,12 +117,19 @@ class Options:
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     sandbox: str = "bubblewrap"
+    memory_mb: int = 4096
+    disk_mb: int = 256
+    max_processes: int = 256
+    sandbox_per_kernel: bool = False
+    packages: Sequence[str | Path] = ()
     max_depth: int = 1
     max_iterations: int = 30
     max_calls: int | None = 1000
     max_tokens: int | None = None
     max_seconds: float | None = None
     cell_seconds: float = 120.0
+    encoding: str | None = "utf-8"
+    encoding_errors: str = "strict"
     max_concurrency: int = 16
     system_prompt: str | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
@@ -92,27 +140,10 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse what cannot work, before any model is paid."""
         provisioner_name(self.sandbox)
-        for name in (
-            "max_depth",
-            "max_iterations",
-            "max_calls",
-            "max_tokens",
-            "max_seconds",
-            "cell_seconds",
-            "max_concurrency",
-        ):
-            value = getattr(self, name)
-            optional = name in ("max_calls", "max_tokens", "max_seconds")
-            if value is None and optional:
-                continue
-            integer = name not in ("max_seconds", "cell_seconds")
-            number = isinstance(value, int) or (isinstance(value, float) and not integer)
-            least = 0 if name == "max_calls" else 1 if integer else 0.001
-            if isinstance(value, bool) or not number or not value >= least:
-                kind = "a whole number" if integer else "a number of seconds"
-                raise OptionError(
-                    f"{name}={value!r}: expected {kind} of at least {least:g}{', or None' if optional else ''}."
-                )
+        for name, number in NUMBERS.items():
+            number.check(name, getattr(self, name))
+        check_decoding(self.encoding, self.encoding_errors)
+        object.__setattr__(self, "packages", tuple(package_folder(path) for path in self.packages))
         for name in ("sampling", "sub_sampling"):
             if not isinstance(getattr(self, name), Mapping):
                 raise OptionError(f"{name}: expected a mapping such as {{'temperature': 0}}.")
@@ -141,6 +172,18 @@ class Options:
             calls=self.max_calls,
             tokens=self.max_tokens,
             seconds=self.max_seconds,
+        )
+
+    @property
+    def box(self) -> BoxOptions:
+        """The sandbox among the options."""
+        return BoxOptions(
+            sandbox=self.sandbox,
+            memory_mb=self.memory_mb,
+            disk_mb=self.disk_mb,
+            max_processes=self.max_processes,
+            sandbox_per_kernel=self.sandbox_per_kernel,
+            packages=tuple(map(str, self.packages)),
         )
 
     def models(self) -> Models:

@@ -41,6 +41,7 @@ class Connection:
         context.sndhwm = context.rcvhwm = 0  # a stalled host loses nothing: the queues are unbounded,
         context.maxmsgsize = MESSAGE_BYTES  # the messages are not
         context.reconnect_ivl = 2
+        self.connection_file = manager.connection_file
         self._client = KernelClient(context=context, session=manager.session)
         self._client.load_connection_info(manager.get_connection_info())
         self._replies: dict[str, asyncio.Future[Message]] = {}

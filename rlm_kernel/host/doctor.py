@@ -16,6 +16,7 @@ from rlm_kernel import __version__, wire
 from rlm_kernel.errors import RLMError
 from rlm_kernel.host import loop
 from rlm_kernel.host.providers import provider_names, weights
+from rlm_kernel.host.sandboxes.box import Box, BoxOptions
 from rlm_kernel.host.session import Session
 
 KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY")
@@ -63,12 +64,14 @@ async def _one_cell(sandbox: str) -> str:
     async def serve(call: wire.Call) -> wire.Reply:
         return wire.Reply(call.id, [])
 
-    session = Session(sandbox, 20.0, serve)
+    box = Box(BoxOptions(sandbox=sandbox))
+    session = Session(box, 20.0, serve)
     try:
         await session.start()
         return (await session.execute("1 + 1", lambda kind, data: None)).status
     finally:
         await session.close()
+        await box.close()
 
 
 def _embedded() -> str:

@@ -1,4 +1,4 @@
-"""A session's private folder on the host: its sockets, its inputs. Those of hosts that were killed are swept."""
+"""A run's private folder on the host: its kernels' sockets, their inputs. Those of hosts that were killed are swept."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class PrivateFolder:
         self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))  # mode 0700
         self._lock = os.open(self.path / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self.inputs = self.path / "inputs"
-        self.inputs.mkdir(mode=0o755)
 
     def remove(self) -> None:
-        """Remove the folder and all in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._lock)
+        """Remove the folder and all in it. Safe to call twice."""
+        if self._lock >= 0:
+            shutil.rmtree(self.path, ignore_errors=True)
+            os.close(self._lock)
+            self._lock = -1
 
 
 def sweep(older_than: float = YOUNG_SECONDS) -> None:

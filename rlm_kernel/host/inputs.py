@@ -2,94 +2,180 @@
 
 from __future__ import annotations
 
-import glob
-import json
+import errno
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import stat
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rlm_kernel import wire
 from rlm_kernel.errors import ContextError
+from rlm_kernel.host import frames
+from rlm_kernel.host.json_file import write_json
+from rlm_kernel.host.paths import check_path, from_paths
 
-ACCEPTED = "text, a list, a dict, or a path to a file or folder"
-SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
+ACCEPTED = "text, bytes, a list, a dict, a pandas or polars DataFrame, or a path to a file or folder"
+CHUNK = 1 << 20
+"""Characters of a text that are encoded at a time."""
+COPIES = 2
+"""How often an input is in the kernel's memory when it is decoded: the file, mapped, and the value."""
+NOTHING_BOUND: Mapping[Path, str] = MappingProxyType({})
 
 
-def check(context: Any) -> None:
+def check(context: Any, memory_bytes: int | None = None, *, encoding: str | None = "utf-8") -> None:
     """Refuse at once what can never be an input; cheap.
 
+    Parameters
+    ----------
+    context
+        What the caller passed.
+    memory_bytes
+        What the kernel may use; ``None`` is no limit.
+    encoding
+        The option of that name; ``None`` leaves bytes as they are.
+
     Raises
     ------
     ContextError
-        It is empty, does not exist, or is of a type that cannot cross.
+        It is empty, does not exist, cannot be read, cannot fit into the kernel, or is of a type that cannot cross.
     """
-    if isinstance(context, Path):
-        if not context.exists():
-            raise ContextError(f"The context {str(context)!r} does not exist.")
-        if context.is_file() and context.stat().st_size == 0:
-            raise ContextError(f"The context {str(context)!r} is an empty file.")
-    elif isinstance(context, bytes | bytearray | memoryview):
+    size = _size(context, encoding)
+    copies = 1 if frames.library(context) or (encoding is None and _is_bytes(context)) else COPIES
+    if memory_bytes is not None and size * copies > memory_bytes:
         raise ContextError(
-            "The context is bytes, which have no encoding: decode them first, as in data.decode('utf-8')."
+            f"The context has {_mib(size)} MiB and needs {_mib(size * copies)} MiB of memory while it is loaded, "
+            f"but memory_mb={memory_bytes >> 20}. Raise memory_mb, or pass less."
         )
-    elif not isinstance(context, str | list | tuple | Mapping):
-        raise ContextError(f"A context of type {type(context).__name__} cannot cross into the kernel. Pass {ACCEPTED}.")
-    elif not context:
-        raise ContextError(f"The context is an empty {type(context).__name__}, so there is nothing to ask about.")
 
 
-def prepare(context: Any, folder: Path, name: str) -> wire.Load:
-    """Write the input below ``folder`` and say how the kernel loads it. A single file is copied, never read.
+def prepare(
+    context: Any,
+    folder: Path,
+    name: str,
+    bound: Mapping[Path, str] = NOTHING_BOUND,
+    *,
+    encoding: str | None = "utf-8",
+    encoding_errors: str = "strict",
+) -> wire.Load:
+    """Write the input below ``folder`` and say how the kernel loads it. A single file is copied or bound, never read.
+
+    Parameters
+    ----------
+    context
+        What `check` accepts.
+    folder
+        The session's inputs folder; all of the box may read what is put there.
+    name
+        The file's name, and the variable's.
+    bound
+        Files that the box sees already: the path as the caller passed it -> the absolute path in the box.
+    encoding, encoding_errors
+        How bytes and files become text; ``encoding=None`` leaves them bytes.
+
+    Returns
+    -------
+    wire.Load
+        Its ``path`` is absolute for a bound file, else relative to ``folder``.
 
     Raises
     ------
     ContextError
-        It cannot be read, or holds something that is not JSON.
+        It cannot be read or written, or holds something that cannot cross.
     """
-    check(context)
-    if isinstance(context, Path) and context.is_file():
-        try:
-            shutil.copyfile(context, folder / name)
-        except OSError as error:
-            raise ContextError(f"The context {str(context)!r} cannot be read: {error.strerror}.") from error
-        return wire.Load(name, name, "text")
+    check(context, encoding=encoding)
+    target = folder / name
+    if isinstance(context, Path) and context.is_dir():
+        context = from_paths([context], encoding or "utf-8", encoding_errors)
+    try:
+        if _is_bytes(context):
+            path = bound.get(context) if isinstance(context, Path) else None
+            if path is None:
+                _copy(context, target)
+            if encoding is None:
+                return wire.Load(name, path or name, "bytes")
+            return wire.Load(name, path or name, "text", encoding, encoding_errors)  # type: ignore[arg-type]
+        if isinstance(context, str):
+            _write_text(context, target)
+            return wire.Load(name, name, "text", errors="surrogatepass")
+        if frames.library(context):
+            return wire.Load(name, name, frames.write_frame(context, target))
+        _write_json(context, target)
+        return wire.Load(name, name, "json")
+    except OSError as error:
+        raise _failure(context, folder, error) from error
+    finally:
+        if target.exists():
+            target.chmod(0o644)  # the box may run as another user; the folder above lets only this one in
+
+
+def single_file(context: Any) -> Path | None:
+    """Return the file that a sandbox may bind instead of having it copied; ``None`` for every other input."""
+    return context if isinstance(context, Path) and context.is_file() else None
+
+
+def _is_bytes(context: Any) -> bool:
+    """Whether it crosses as the bytes it is: bytes, or a single file."""
+    return isinstance(context, bytes | bytearray | memoryview) or single_file(context) is not None
+
+
+def _size(context: Any, encoding: str | None) -> int:
+    """Return the least number of bytes an input has; of a list or dict, those of the texts directly in it."""
+    if isinstance(context, Path):
+        status = check_path(context)
+        if stat.S_ISREG(status.st_mode):
+            return status.st_size
+        if encoding is None:
+            raise ContextError("A folder becomes a mapping of path to text, so it needs an encoding= other than None.")
+        return 0
+    if isinstance(context, bytes | bytearray | memoryview):
+        size = memoryview(context).nbytes
+        if size == 0:
+            raise ContextError(f"The context is an empty {type(context).__name__}, so there is nothing to ask about.")
+        return size
+    if library := frames.library(context):
+        if 0 in context.shape:
+            raise ContextError(f"The context is an empty {library} DataFrame, so there is nothing to ask about.")
+        return frames.size(context)
+    if not isinstance(context, str | list | tuple | Mapping):
+        advice = frames.advice(context) or f"Pass {ACCEPTED}."
+        raise ContextError(f"A context of type {type(context).__name__} cannot cross into the kernel. {advice}")
+    if not context:
+        raise ContextError(f"The context is an empty {type(context).__name__}, so there is nothing to ask about.")
     if isinstance(context, str):
-        (folder / name).write_bytes(context.encode("utf-8", "surrogatepass"))
-        return wire.Load(name, name, "text", errors="surrogatepass")
-    value = from_paths([context]) if isinstance(context, Path) else context
+        return len(context)
+    items = context.values() if isinstance(context, Mapping) else context
+    return sum(len(item) for item in items if isinstance(item, str))
+
+
+def _copy(context: Any, target: Path) -> None:
+    if isinstance(context, Path):
+        shutil.copyfile(context, target)
+        return
+    view = memoryview(context)
+    target.write_bytes(view if view.c_contiguous else view.tobytes())
+
+
+def _write_text(text: str, target: Path) -> None:
+    with target.open("wb") as file:
+        for start in range(0, len(text), CHUNK):
+            file.write(text[start : start + CHUNK].encode("utf-8", "surrogatepass"))
+
+
+def _write_json(value: Any, target: Path) -> None:
     value = dict(value) if isinstance(value, Mapping) else value
     if not _text_keys(value):
         raise ContextError(
             "The context holds a dict with keys that are not str, and JSON has no others. Make them str first."
         )
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        with target.open("wb") as file:
+            write_json(value, file)
     except (TypeError, ValueError, RecursionError) as error:
         raise ContextError(
             f"The context holds something that cannot cross into the kernel: {error}. Pass {ACCEPTED}."
         ) from error
-    (folder / name).write_bytes(text.encode("utf-8", "surrogatepass"))
-    return wire.Load(name, name, "json")
-
-
-def from_paths(patterns: Iterable[str | Path]) -> Path | dict[str, str]:
-    """Turn paths, folders and globs into one context: a single file as its path, more as a mapping of path to text.
-
-    In a folder or glob, hidden files and files that are not UTF-8 text are left out; a file named by itself is not.
-
-    Raises
-    ------
-    ContextError
-        Nothing matches, or nothing in it is text.
-    """
-    named = [str(pattern) for pattern in patterns]
-    if len(named) == 1 and Path(named[0]).is_file():
-        return Path(named[0])
-    texts = {name: text for pattern in named for name, text in _texts(pattern)}
-    if not texts:
-        raise ContextError(f"No text file at {', '.join(map(repr, named))}.")
-    return texts
 
 
 def _text_keys(value: Any) -> bool:
@@ -106,37 +192,14 @@ def _text_keys(value: Any) -> bool:
     return True
 
 
-def _texts(pattern: str) -> Iterator[tuple[str, str]]:
-    path = Path(pattern).expanduser()
-    if path.is_file():
-        text = _text(path)
-        if text is None:
-            raise ContextError(f"{pattern!r} is not UTF-8 text. Convert it to text first.")
-        yield pattern, text
-        return
-    base = path if path.is_dir() else None
-    found = sorted(path.rglob("*")) if base else [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - it may be absolute
-    if not found:
-        raise ContextError(f"The context {pattern!r} does not exist, and nothing matches it.")
-    for file in found:
-        relative = file.relative_to(base) if base else file
-        hidden = any(_hidden(part) for part in relative.parts)
-        if not hidden and file.is_file() and (text := _text(file)):
-            yield relative.as_posix(), text
+def _failure(context: Any, folder: Path, error: OSError) -> ContextError:
+    reason = error.strerror or error
+    if isinstance(context, Path) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return ContextError(f"The context {str(context)!r} cannot be read: {reason}.")
+    return ContextError(
+        f"The context could not be written to {str(folder)!r}: {reason}. Set TMPDIR to a folder with more room."
+    )
 
 
-def _hidden(part: str) -> bool:
-    return part in SKIPPED_FOLDERS or (part.startswith(".") and part not in (".", ".."))
-
-
-def _text(path: Path) -> str | None:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ContextError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
-    if b"\0" in data:
-        return None
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):,.0f}"

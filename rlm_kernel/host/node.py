@@ -21,6 +21,7 @@ from rlm_kernel.host.bus import Bus
 from rlm_kernel.host.config import Models, Options
 from rlm_kernel.host.ledger import Ledger
 from rlm_kernel.host.prompts import CellRecord
+from rlm_kernel.host.sandboxes.box import Box
 from rlm_kernel.host.session import Session
 
 CELL_OUTPUT_CHARACTERS = 1_000_000
@@ -36,6 +37,8 @@ class Shared:
     bus: Bus
     slots: asyncio.Semaphore
     """Plain sub-calls in flight, over the whole tree."""
+    box: Box
+    """Where the kernels live."""
 
 
 class Node:
@@ -52,7 +55,9 @@ class Node:
         self._ids = itertools.count(1)
         self._cells = itertools.count(1)
         self._told = 0
-        self._session = Session(shared.options.sandbox, shared.options.cell_seconds, Broker(self).serve)
+        file = inputs.single_file(context)
+        files = () if file is None else (file,)
+        self._session = Session(shared.box, shared.options.cell_seconds, Broker(self).serve, files)
 
     def child(self, context: Any, node_id: str) -> Node:
         """Return a node one level down, with everything inherited."""
@@ -66,9 +71,19 @@ class Node:
     async def __aenter__(self) -> Node:
         self._started = time.monotonic()
         try:
-            await self._session.start()
-            load = await asyncio.to_thread(inputs.prepare, self._context, self._session.inputs, "context_0")
-            self.context = await self._session.load(load)
+            session = self._session
+            await session.launch()
+            prepare = asyncio.to_thread(
+                inputs.prepare,
+                self._context,
+                session.inputs,
+                "context_0",
+                session.shown,
+                encoding=self.shared.options.encoding,
+                encoding_errors=self.shared.options.encoding_errors,
+            )
+            load, _ = await asyncio.gather(prepare, session.attach())
+            self.context = await session.load(load)
         except BaseException as error:
             await self.__aexit__(type(error), error)
             raise

@@ -22,6 +22,7 @@ from rlm_kernel.host.bus import Bus
 from rlm_kernel.host.config import Options
 from rlm_kernel.host.ledger import Ledger
 from rlm_kernel.host.node import Node, Shared
+from rlm_kernel.host.sandboxes.box import Box
 from rlm_kernel.sinks import html
 from rlm_kernel.sinks.journal import Journal, default_runs_dir
 
@@ -73,7 +74,7 @@ class Run:
     def __init__(self, options: Options, question: str, context: Any) -> None:
         if not isinstance(question, str) or not question.strip():
             raise RLMError("The question is empty. Write what you want to know about the context.")
-        inputs.check(question if context is None else context)
+        inputs.check(question if context is None else context, options.memory_mb << 20, encoding=options.encoding)
         self.id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         self.directory = Path(options.runs_dir or default_runs_dir()) / self.id
         self.completion: Completion | None = None
@@ -97,7 +98,8 @@ class Run:
         options, ledger, tree = self._options, Ledger(self._options.limits), TreeBuilder()
         journal = Journal(self.directory)
         bus = Bus([journal, tree.apply, self._events.put, self._tell])
-        shared = Shared(options, self._models, bus, asyncio.Semaphore(options.max_concurrency))
+        box = Box(options.box)
+        shared = Shared(options, self._models, bus, asyncio.Semaphore(options.max_concurrency), box)
         node = Node(shared, ledger, self._question, self._context)
         reason: StopReason = "error"
         error: str | None = "the host failed"
@@ -112,6 +114,7 @@ class Run:
             error = str(failure)
             raise
         finally:
+            await box.close()
             try:
                 bus.emit(RunFinished(stop_reason=reason, usage=ledger.usage, seconds=ledger.seconds, error=error))
             finally:

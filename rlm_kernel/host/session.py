@@ -1,4 +1,4 @@
-"""One live kernel: start it in its box, load an input, run cells, answer its calls, end it.
+"""One live kernel: start it in a box, load an input, run cells, answer its calls, end it.
 
 A session belongs to the event loop that started it; nothing here is for other threads.
 """
@@ -7,27 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rlm_kernel import wire
 from rlm_kernel.errors import ContextError, KernelDied, SandboxError, WireError
 from rlm_kernel.events.types import CellStatus
 from rlm_kernel.host.connection import Connection
-from rlm_kernel.host.folder import PrivateFolder
+from rlm_kernel.host.sandboxes.box import Box, KernelFolder
 from rlm_kernel.host.sandboxes.manager import BoxKernelManager
 
 OnOutput = Callable[[str, dict[str, Any]], None]
 Serve = Callable[[wire.Call], Awaitable[wire.Reply]]
 
 START_SECONDS = 60.0
-INTERRUPT_SECONDS = 5.0
-"""How long an interrupted cell has to end before its kernel is killed."""
+INTERRUPT_SECONDS = 2.0
+"""How long a cell has to end after each step of the interrupt ladder."""
+SIGNALS = 4
+"""How many signals the ladder's second step sends, evenly over its time: code may catch the first."""
 POLL_SECONDS = 0.05
-"""How often a waiting session looks at its kernel's process and at the cell's clock."""
+"""How often a waiting session looks at the cell's clock."""
 
 
 @dataclass(frozen=True)
@@ -54,60 +57,87 @@ class _RunningCell:
 
 
 class Session:
-    """One kernel in one sandbox.
+    """One kernel in a box.
 
     Parameters
     ----------
-    sandbox
-        The sandbox's name, such as ``bubblewrap``.
+    box
+        Where it lives, with or without other kernels; closed by whoever made it.
     cell_seconds
         A cell's own time; waiting for sub-calls does not count.
     serve
         Answers the kernel's calls; several at once. Cancelled when the cell that asked is.
+    files
+        Files of the host's that the kernel may read where they are, if the sandbox can show them.
     """
 
-    def __init__(self, sandbox: str, cell_seconds: float, serve: Serve) -> None:
-        self._sandbox = sandbox
+    def __init__(self, box: Box, cell_seconds: float, serve: Serve, files: tuple[Path, ...] = ()) -> None:
+        self._box = box
         self._cell_seconds = cell_seconds
         self._serve = serve
-        self._folder: PrivateFolder | None = None
+        self._files = files
+        self._folder: KernelFolder | None = None
         self._loads: list[wire.Load] = []
         self._cells: dict[str, _RunningCell] = {}
         self._calls: dict[str, asyncio.Task[None]] = {}
         self._manager: BoxKernelManager | None = None
         self._connection: Connection | None = None
+        self._death: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        """Done when the kernel's process has ended."""
 
     async def start(self) -> None:
-        """Start the kernel and attach to it.
+        """`launch` and `attach`.
 
         Raises
         ------
         SandboxError
             The box or the kernel in it could not be started.
         """
-        self._folder = self._folder or PrivateFolder()
-        self._manager = BoxKernelManager(self._sandbox, self._folder.path)
+        await self.launch()
+        await self.attach()
+
+    async def launch(self) -> None:
+        """Begin the start, without waiting for the kernel. From now on `inputs` may be filled."""
+        self._folder = self._folder or self._box.kernel_folder(self._files)
+        self._manager = BoxKernelManager(self._box, self._folder)
+        await self._manager.start_kernel()
+
+    async def attach(self) -> None:
+        """Wait until the kernel runs and knows where to send its calls."""
+        self._death = asyncio.create_task(self._provisioner.wait())
         self._welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         handlers = {"shell": self._on_shell, "iopub": self._on_iopub, "control": self._on_control}
         try:
-            await self._manager.start_kernel()
-            self._connection = Connection(self._manager, handlers)
+            self._connection = Connection(self._manager, handlers)  # type: ignore[arg-type]
             attached = self._connection.request("control", "rlm_attach_request", wire.encode(wire.Attach()))
             wire.decode(wire.Attached, await self._outlive(attached, START_SECONDS))
             await self._outlive(self._welcome, START_SECONDS)
         except (KernelDied, TimeoutError, WireError) as error:
-            log = self._provisioner.log_file.read_text(errors="replace").strip().splitlines()
+            assert self._folder is not None
+            log = self._folder.log_file.read_text(errors="replace").strip().splitlines()
             reason = log[-1] if log else str(error) or "no answer"
-            raise SandboxError(f"The kernel did not start in sandbox={self._sandbox!r}: {reason}") from error
+            name = self._box.options.sandbox
+            raise SandboxError(f"The kernel did not start in sandbox={name!r}: {reason}") from error
 
     @property
     def inputs(self) -> Path:
-        """The folder whose files the kernel may read."""
+        """The folder whose files the kernel may read, after `launch`."""
         assert self._folder is not None
         return self._folder.inputs
 
+    @property
+    def connection_file(self) -> Path:
+        """Jupyter's connection file, for another client such as ``jupyter console --existing``."""
+        return Path(self._channels.connection_file)
+
+    @property
+    def shown(self) -> Mapping[Path, str]:
+        """Files of the host's that the kernel can read where they are -> where it sees them."""
+        assert self._folder is not None
+        return self._folder.shown
+
     async def load(self, load: wire.Load) -> wire.Loaded:
-        """Load an input into the REPL; ``load.path`` is relative to `inputs`. A restart loads it again.
+        """Load an input into the REPL; a relative ``load.path`` is one in `inputs`. A restart loads it again.
 
         Raises
         ------
@@ -150,11 +180,8 @@ class Session:
         return CellResult(_status(cell.reply, overran), seconds, _report(cell.reply))
 
     async def close(self) -> None:
-        """End the kernel and remove its folder. Safe to call at any time, and twice."""
+        """End the kernel. Safe to call at any time, and twice."""
         await self._stop()
-        if self._folder is not None:
-            self._folder.remove()
-            self._folder = None
 
     @property
     def _provisioner(self) -> Any:
@@ -174,17 +201,24 @@ class Session:
             own += 0.0 if self._calls else now - last
             last = now
             if own > self._cell_seconds:
-                self._channels.send("control", "interrupt_request", {})
-                deadline = now + INTERRUPT_SECONDS
-                while not await self._settled(cell) and time.monotonic() < deadline:
-                    pass
+                await self._interrupt(cell)
                 return True
         return False
 
-    async def _settled(self, cell: _RunningCell) -> bool:
-        """Wait a moment for a cell's end; raise `KernelDied` when its kernel is gone."""
-        await asyncio.wait({cell.done}, timeout=POLL_SECONDS)
-        if not cell.done.done() and await self._provisioner.poll() is not None:
+    async def _interrupt(self, cell: _RunningCell) -> None:
+        """Climb the ladder: ask the kernel, then signal it from outside. What is left is to kill it."""
+        self._channels.send("control", "interrupt_request", {})
+        if await self._settled(cell, INTERRUPT_SECONDS):
+            return
+        for _ in range(SIGNALS):
+            await self._provisioner.send_signal(signal.SIGINT)
+            if await self._settled(cell, INTERRUPT_SECONDS / SIGNALS):
+                return
+
+    async def _settled(self, cell: _RunningCell, seconds: float = POLL_SECONDS) -> bool:
+        """Wait for a cell's end; raise `KernelDied` when its kernel is gone."""
+        await self._first(cell.done, seconds)
+        if not cell.done.done() and self._death.done():
             raise KernelDied("The kernel died while it ran a cell.")
         return cell.done.done()
 
@@ -206,26 +240,29 @@ class Session:
             with contextlib.suppress(RuntimeError):  # it never started
                 await self._manager.shutdown_kernel(now=True)
             self._manager = None
+        self._death.cancel()
 
     async def _load(self, load: wire.Load) -> wire.Loaded:
-        in_box = f"{self._provisioner.inputs_in_box}/{load.path}"
-        message = wire.Load(load.name, in_box, load.kind, load.encoding, load.errors)
+        in_box = str(PurePosixPath(self._provisioner.inputs_in_box(), load.path))
+        message = replace(load, path=in_box)
         reply = self._channels.request("shell", "rlm_load_request", wire.encode(message))
         loaded = wire.decode(wire.Loaded, await self._outlive(reply, None))
         if loaded.error is not None:
             raise ContextError(f"The context could not be loaded: {loaded.error}")
         return loaded
 
+    async def _first(self, future: asyncio.Future[Any], seconds: float | None) -> None:
+        waited: set[asyncio.Future[Any]] = {future, self._death}
+        await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+
     async def _outlive(self, future: asyncio.Future[Any], seconds: float | None) -> Any:
         """Wait for a future as long as the kernel lives."""
-        deadline = None if seconds is None else time.monotonic() + seconds
-        while not future.done():
-            await asyncio.wait({future}, timeout=POLL_SECONDS)
-            if not future.done() and await self._provisioner.poll() is not None:
-                raise KernelDied("the kernel's process ended")
-            if not future.done() and deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(f"no answer within {seconds:g} s")
-        return future.result()
+        await self._first(future, seconds)
+        if future.done():
+            return future.result()
+        if self._death.done():
+            raise KernelDied("the kernel's process ended")
+        raise TimeoutError(f"no answer within {seconds:g} s")
 
     def _on_shell(self, msg: dict[str, Any]) -> None:
         cell = self._cells.get(msg["parent_header"].get("msg_id"))

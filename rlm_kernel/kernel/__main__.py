@@ -1,9 +1,9 @@
-"""``python -m rlm_kernel.kernel BOOT_FD``: the kernel process's first line."""
+"""``python -m rlm_kernel.kernel DESCRIPTOR``: the first process of ours in the box."""
 
 from __future__ import annotations
 
 import sys
 
-from rlm_kernel.kernel.app import main
+from rlm_kernel.kernel.forkserver import main
 
 main(int(sys.argv[1]))

@@ -8,19 +8,19 @@ It is a real IPython kernel. What differs from the stock one, and why:
 - No shell-channel thread (subshells): cells run 0.5 ms faster without the hop between threads.
 - Sub-call replies take a short path on the control channel, past its lock and its busy/idle messages.
 - Message queues are unbounded: with the default high-water marks a stalled host loses messages on every channel.
+- Output is bounded (`rlm_kernel.kernel.output`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
-import json
+import os
 import platform
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import zmq
@@ -29,15 +29,17 @@ from ipykernel.heartbeat import Heartbeat
 from ipykernel.iostream import IOPubThread
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
-from ipykernel.parentpoller import ParentPollerUnix
 from jupyter_client.session import DELIM
+from traitlets import default
 from traitlets.config import Config
 from zmq.eventloop.zmqstream import ZMQStream
 
 from rlm_kernel import wire
+from rlm_kernel.errors import ContextError
 from rlm_kernel.kernel import context
 from rlm_kernel.kernel.bridge import Bridge
 from rlm_kernel.kernel.namespace import Namespace
+from rlm_kernel.kernel.output import BoundedSession, BoundedStream, allowance
 
 SWITCH_INTERVAL = 0.0005
 """Seconds. At Python's 5 ms a sub-call from a busy cell waits for the interpreter lock for 16 ms."""
@@ -51,6 +53,7 @@ class RLMKernel(IPythonKernel):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._execute_sleep = 0
+        self._process = os.getpid()
         self.bridge = Bridge(self)
         self.namespace = Namespace(self.shell.user_ns, self.bridge)
         self.control_handlers["rlm_attach_request"] = self.rlm_attach_request
@@ -74,8 +77,8 @@ class RLMKernel(IPythonKernel):
             value = context.load(request)
             self.namespace.bind(request.name, value)
             loaded = context.describe(value)
-        except (OSError, ValueError, MemoryError) as error:
-            loaded = wire.Loaded(error=f"{type(error).__name__}: {error}")
+        except ContextError as error:
+            loaded = wire.Loaded(error=str(error))
         self.session.send(stream, "rlm_load_reply", wire.encode(loaded), parent, ident=ident)
 
     def dispatch_control(self, msg: list[zmq.Frame]) -> Any:
@@ -89,6 +92,7 @@ class RLMKernel(IPythonKernel):
     async def execute_request(self, stream: Any, ident: list[bytes], parent: dict[str, Any]) -> None:
         """Run a cell; calls that an interrupt had refused are allowed again."""
         self.bridge.start_cell()
+        allowance.renew()
         await super().execute_request(stream, ident, parent)
 
     def finish_metadata(self, parent: Any, metadata: dict[str, Any], reply_content: Any) -> dict[str, Any]:
@@ -117,6 +121,8 @@ class RLMKernel(IPythonKernel):
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
         except KeyboardInterrupt:
             reply = {"status": "error", "ename": "KeyboardInterrupt", "evalue": "", "traceback": []}
+        if os.getpid() != self._process:  # a fork that the cell made and did not end: it shares the kernel's sockets
+            os._exit(1)
         if reply.get("ename") == "CancelledError":  # a top-level await that was interrupted
             reply["ename"] = "KeyboardInterrupt"
         return reply
@@ -152,11 +158,14 @@ class RLMKernelApp(IPKernelApp):
     """Launches `RLMKernel` on sockets that the host has bound, with nothing read from disk."""
 
     kernel_class = RLMKernel
-    boot: dict[str, Any]
-    """``connection``: Jupyter connection information; ``descriptors``: channel name -> listening descriptor."""
+    outstream_class = f"{BoundedStream.__module__}.{BoundedStream.__name__}"
+    connection: Any
+    """Jupyter connection information."""
+    descriptors: Mapping[str, int]
+    """Channel name -> listening descriptor."""
 
     def parse_command_line(self, argv: Any = None) -> None:
-        """Take no arguments: everything is in `boot`."""
+        """Take no arguments."""
 
     def load_config_file(self, *args: Any, **kwargs: Any) -> None:
         """Read no configuration."""
@@ -166,20 +175,20 @@ class RLMKernelApp(IPKernelApp):
         self.profile_dir = None
 
     def init_connection_file(self) -> None:
-        """Take the connection from `boot`."""
+        """Take the connection that the host sent."""
         self.connection_file = "unused.json"
-        self.load_connection_info(self.boot["connection"])
-        self._descriptors = {
-            self.boot["connection"][f"{channel}_port"]: fd for channel, fd in self.boot["descriptors"].items()
-        }
+        self.load_connection_info(self.connection)
+        self._by_port = {self.connection[f"{channel}_port"]: fd for channel, fd in self.descriptors.items()}
+
+    @default("session")
+    def _bounded_session(self) -> BoundedSession:
+        return BoundedSession(parent=self, username="kernel")
 
     def write_connection_file(self, **kwargs: Any) -> None:
         """Write no file: the host has it."""
 
     def init_poller(self) -> None:
-        """Watch the host's process where the box does not die with it by itself."""
-        parent = self.boot["parent"]
-        self.poller = None if parent is None else ParentPollerUnix(parent_pid=parent)
+        """Watch nobody: the warm parent ends its kernels when the host has gone."""
 
     def init_gui_pylab(self) -> None:
         """Start no graphical event loop."""
@@ -211,7 +220,7 @@ class RLMKernelApp(IPKernelApp):
 
     def init_heartbeat(self) -> None:
         """Start the heartbeat on its inherited descriptor."""
-        descriptor = self._descriptors[self.hb_port]
+        descriptor = self._by_port[self.hb_port]
 
         class InheritedHeartbeat(Heartbeat):
             def _bind_socket(self) -> None:
@@ -242,16 +251,13 @@ class RLMKernelApp(IPKernelApp):
 
     def _bind_socket(self, socket: zmq.Socket[Any], port: int) -> int:
         socket.sndhwm = socket.rcvhwm = 0
-        socket.setsockopt(zmq.USE_FD, self._descriptors[port])
+        socket.setsockopt(zmq.USE_FD, self._by_port[port])
         bound: int = super()._bind_socket(socket, port)
         return bound
 
 
-def main(boot_fd: int) -> None:
-    """Run a kernel until its host ends it. ``boot_fd`` is a descriptor that holds `RLMKernelApp.boot` as JSON."""
-    with open(boot_fd, encoding="utf-8") as file:
-        boot = json.load(file)
-    _leave_out_debugpy()
+def main(connection: dict[str, Any], descriptors: Mapping[str, int]) -> None:
+    """Be a kernel until the host ends it."""
     sys.setswitchinterval(SWITCH_INTERVAL)
     config = Config()
     config.HistoryManager.enabled = False
@@ -259,13 +265,6 @@ def main(boot_fd: int) -> None:
     config.InteractiveShell.colors = "nocolor"  # its readers are models, journals and views
     config.RLMKernelApp.log_level = 50
     app = RLMKernelApp.instance(config=config)
-    app.boot = boot
+    app.connection, app.descriptors = connection, descriptors
     app.initialize([])
     app.start()
-
-
-def _leave_out_debugpy() -> None:
-    # ipykernel loads debugpy where it is installed: 55 ms at the start, and a debugger that nobody can reach.
-    sys.modules["debugpy"] = None  # type: ignore[assignment]
-    importlib.import_module("ipykernel.debugger")
-    del sys.modules["debugpy"]

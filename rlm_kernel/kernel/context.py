@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import mmap
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from rlm_kernel import wire
+from rlm_kernel.errors import ContextError
+from rlm_kernel.kernel.frames import describe_frame, read_frame
 
 
 def load(request: wire.Load) -> Any:
     """Read and decode the file; text keeps its line ends byte for byte.
 
+    At the peak a text is in memory twice: the file, mapped, and the ``str``. Bytes are there once.
+
     Raises
     ------
-    OSError
-        The file cannot be read.
-    ValueError
-        The bytes are not text in that encoding, or not JSON.
+    ContextError
+        The file cannot be read or decoded, or does not fit into memory.
     """
-    data = Path(request.path).read_bytes()
-    if request.kind == "json":
-        return json.loads(data.decode("utf-8", "surrogatepass"))
-    return data.decode(request.encoding, request.errors)
+    try:
+        return _load(request)
+    except UnicodeDecodeError as error:
+        what = f"byte {error.start:,} is not valid {request.encoding} ({error.reason})"
+        reason = f"{what}. Choose another encoding=, or an encoding_errors= such as 'replace'."
+    except MemoryError:
+        reason = "it does not fit into the kernel's memory. Raise memory_mb, or pass less."
+    except OSError as error:
+        reason = f"the kernel cannot read it ({error.strerror or error})."
+    except ContextError:
+        raise
+    except Exception as error:  # JSON nested too deeply, or a library's own: without a reply the host would wait
+        reason = f"{type(error).__name__}: {error}"
+    raise ContextError(reason)
 
 
 def describe(value: Any) -> wire.Loaded:
@@ -31,16 +44,37 @@ def describe(value: Any) -> wire.Loaded:
     kind = type(value).__name__
     if isinstance(value, str):
         return wire.Loaded(None, kind, len(value), "characters", f"a str of {len(value):,} characters")
+    if isinstance(value, bytes):
+        return wire.Loaded(None, kind, len(value), "bytes", f"a bytes object of {len(value):,} bytes, not decoded")
     if isinstance(value, dict):
         line = f"a dict of {len(value):,} keys, its values {_kinds(value.values())}"
         return wire.Loaded(None, kind, len(value), "keys", line)
     if isinstance(value, list):
         return wire.Loaded(None, kind, len(value), "items", f"a list of {len(value):,} items, {_kinds(value)}")
-    return wire.Loaded(None, kind, 1, "value", f"a value of type {kind}")
+    return describe_frame(value) or wire.Loaded(None, kind, 1, "value", f"a value of type {kind}")
 
 
-def _kinds(values: Iterable[Any]) -> str:
-    items = list(values)
-    if all(isinstance(item, str) for item in items):
-        return f"all str, {sum(map(len, items)):,} characters in total"
-    return f"of type {', '.join(sorted({type(item).__name__ for item in items}))}"
+def _load(request: wire.Load) -> Any:
+    if request.kind == "bytes":
+        return Path(request.path).read_bytes()
+    if request.kind == "json":
+        return json.loads(_text(request.path, "utf-8", "surrogatepass"))
+    if request.kind == "text":
+        return _text(request.path, request.encoding, request.errors)
+    return read_frame(request.path, request.kind)
+
+
+def _text(path: str, encoding: str, errors: str) -> str:
+    """Decode a file in one go, from the page cache: reading it first would cost one more copy."""
+    with Path(path).open("rb") as file:
+        if file.seek(0, 2) == 0:  # an empty file cannot be mapped
+            return ""
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return str(data, encoding, errors)
+
+
+def _kinds(values: Collection[Any]) -> str:
+    kinds = {type(item).__name__ for item in values}
+    if kinds == {"str"}:
+        return f"all str, {sum(map(len, values)):,} characters in total"
+    return f"of type {', '.join(sorted(kinds))}"

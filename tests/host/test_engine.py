@@ -212,7 +212,7 @@ class TestFailures:
         with pytest.raises(RLMError, match="The question is empty"):
             await RLM(ScriptedModel([])).acompletion(question, context="c")
 
-    @pytest.mark.parametrize("context", ["", 3, b"bytes", [object()]])
+    @pytest.mark.parametrize("context", ["", 3, b"", [object()]])
     async def test_a_context_that_cannot_cross_is_refused_before_a_model_is_asked(self, context: Any) -> None:
         root = ScriptedModel([done("1")])
         with pytest.raises(ContextError):

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rlm_kernel import wire
+from rlm_kernel.host.sandboxes.box import Box, BoxOptions
 from rlm_kernel.host.session import CellResult, Session
 
 Serve = Callable[[wire.Call], Awaitable[wire.Reply]]
@@ -39,15 +41,24 @@ class Cell:
 
 @asynccontextmanager
 async def kernel(
-    serve: Serve = upper, *, sandbox: str = "bubblewrap", cell_seconds: float = 20.0
+    serve: Serve = upper,
+    *,
+    sandbox: str = "bubblewrap",
+    cell_seconds: float = 20.0,
+    files: tuple[Path, ...] = (),
+    box: Box | None = None,
+    **options: Any,
 ) -> AsyncIterator[Session]:
-    """A started session, closed at the end."""
-    session = Session(sandbox, cell_seconds, serve)
+    """A started session, closed at the end; in a box of its own, made with ``options``, where none is given."""
+    own = box or Box(BoxOptions(sandbox=sandbox, **options))
+    session = Session(own, cell_seconds, serve, files)
     try:
         await session.start()
         yield session
     finally:
         await session.close()
+        if box is None:
+            await own.close()
 
 
 async def run(session: Session, code: str, *, ok: bool = True) -> Cell:

@@ -9,54 +9,68 @@ socket. `process.py` is the smallest sandbox to copy.
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 import os
-import shutil
+import signal
+import site
 import socket
-import subprocess
-import tempfile
+import sys
 from abc import abstractmethod
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
-from traitlets import Unicode
+
+from rlm_kernel import wire
+from rlm_kernel.host.sandboxes.box import Box, BoxOptions, KernelFolder
+from rlm_kernel.host.sandboxes.warm import ForkedKernel, WarmParent
 
 CHANNELS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4, "hb": 5}
 """Channel -> the number that stands for its port in an ``ipc`` connection."""
 
 BACKLOG = 16
+OPEN_FILES = 512
+CPU_SECONDS = 24 * 3600
+KERNEL_THREADS = 16
+"""What a kernel has for itself, generously."""
 
 
 class BoxProvisioner(LocalProvisioner):
-    """Starts the kernel with inherited sockets; a subclass says in what box."""
+    """Starts kernels by forking a warm parent; a subclass says in what box that one is."""
 
-    directory = Unicode(help="The session's private folder on the host (mode 0700); made here when not given.")
-    dies_with_host = True
-    """Whether the box ends by itself when the host's process does; else the kernel watches that process."""
-    _made_directory = False
+    sandbox = ""
+    """The name that ``sandbox=`` takes."""
 
-    @property
-    def inputs(self) -> Path:
-        """Where the host puts files for the kernel to read."""
-        return Path(self.directory, "inputs")
+    _kernel: ForkedKernel | None = None
+    _parent: WarmParent | None = None
 
-    @property
-    def log_file(self) -> Path:
-        """What the kernel process wrote before it captured its own output: why a start failed."""
-        return Path(self.directory, "kernel.log")
+    @cached_property
+    def box(self) -> Box:
+        """The run's box, which the manager brings; under a stock manager, one of this kernel's own."""
+        return getattr(self.parent, "box", None) or Box(BoxOptions(sandbox=self.sandbox))
 
-    @property
+    @cached_property
+    def folder(self) -> KernelFolder:
+        """The kernel's folder on the host."""
+        return getattr(self.parent, "folder", None) or self.box.kernel_folder()
+
     @abstractmethod
     def inputs_in_box(self) -> str:
-        """`inputs` as the kernel sees it."""
+        """Where the kernel sees ``folder.inputs``."""
 
     @abstractmethod
-    def command(self, argv: list[str]) -> list[str]:
-        """Wrap the kernel's command line so that it runs in the box.
+    def home(self) -> str:
+        """Where the kernel may write, as it sees it; the warm parent makes it anew for each kernel."""
 
-        Called by `launch_kernel`, once per start.
+    @abstractmethod
+    def show(self, file: Path) -> str | None:
+        """Return where the kernel will see a file of the host's, or ``None`` when it has to be copied."""
+
+    @abstractmethod
+    def start_parent(self, cmd: list[str]) -> WarmParent:
+        """Start the warm parent in a new box.
 
         Raises
         ------
@@ -65,73 +79,86 @@ class BoxProvisioner(LocalProvisioner):
         """
 
     @abstractmethod
-    def environment(self) -> dict[str, str]:
-        """Return the whole environment of the process that `command` starts: an allowlist, never the host's."""
+    def confinement(self, limits: dict[str, int]) -> wire.Confinement:
+        """Return what the kernel gives up, the resource limits included."""
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
-        """Choose ``ipc`` in a private directory. Called by the kernel manager before each start."""
-        if not self.directory:
-            self.directory, self._made_directory = tempfile.mkdtemp(prefix="rlm-"), True
-        self.inputs.mkdir(mode=0o755, exist_ok=True)
+        """Choose ``ipc`` in the kernel's private folder. Called by the kernel manager before each start."""
         manager: Any = self.parent
-        manager.transport, manager.ip, manager.cache_ports = "ipc", f"{self.directory}/k", False
-        manager.connection_file = f"{self.directory}/connection.json"
+        manager.transport, manager.ip, manager.cache_ports = "ipc", str(self.folder.path / "k"), False
+        manager.connection_file = str(self.folder.path / "connection.json")
         for channel, port in CHANNELS.items():
             setattr(manager, f"{channel}_port", port)
         return await super().pre_launch(**kwargs)
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """Bind the sockets and start the box with their descriptors. Called by the kernel manager."""
-        argv = self.command(cmd)
-        sockets = {channel: self._listen(port) for channel, port in CHANNELS.items()}
-        try:
-            self.process = self._spawn(argv, {channel: sock.fileno() for channel, sock in sockets.items()})
-        finally:
-            for sock in sockets.values():
-                sock.close()
-        self.pid = self.process.pid
+        """Bind the sockets and have a kernel forked with their descriptors. Called by the kernel manager."""
+        self._parent = self.box.parent(self.folder, lambda: self._start(cmd))
+        limits = {
+            "AS": self.box.options.memory_mb << 20,
+            "CORE": 0,
+            "CPU": CPU_SECONDS,
+            "FSIZE": self.box.options.disk_mb << 20,
+            "NOFILE": OPEN_FILES,
+            "NPROC": self.box.options.max_processes + KERNEL_THREADS * (2 + self._parent.kernels),
+        }
+        info = {k: v.decode() if isinstance(v, bytes) else v for k, v in self.connection_info.items()}
+        with contextlib.ExitStack() as stack:
+            descriptors = {name: stack.enter_context(self._listen(port)).fileno() for name, port in CHANNELS.items()}
+            descriptors["log"] = stack.enter_context(self.folder.log_file.open("wb")).fileno()
+            self._kernel = self._parent.fork({**info, "ip": "/k"}, self.home(), self.confinement(limits), descriptors)
         return self.connection_info
 
+    @property
+    def has_process(self) -> bool:
+        """Whether a kernel was started and not cleaned up."""
+        return self._kernel is not None
+
+    async def poll(self) -> int | None:
+        """Return ``None`` while the kernel lives, else its exit status."""
+        if self._kernel is None:
+            return 0
+        return self._kernel.ended.result() if self._kernel.ended.done() else None
+
+    async def wait(self) -> int | None:
+        """Wait for the kernel's end."""
+        return 0 if self._kernel is None else await asyncio.shield(self._kernel.ended)
+
     async def send_signal(self, signum: int) -> None:
-        """Signal the process that holds the box. An interrupt is a message instead: SIGINT would end the box."""
-        if self.process is not None:
-            self.process.send_signal(signum)
+        """Signal the kernel, through its parent."""
+        if self._kernel is not None and self._parent is not None:
+            self._parent.signal(self._kernel, signum)
 
     async def kill(self, restart: bool = False) -> None:
-        """Kill the box and wait until it is gone (milliseconds)."""
-        await super().kill(restart)
-        while await self.poll() is None:  # noqa: ASYNC110 - a process has no event to await
-            await asyncio.sleep(0.001)
+        """Kill the kernel and wait until it is gone (milliseconds)."""
+        await self.send_signal(signal.SIGKILL)
+        await self.wait()
+
+    async def terminate(self, restart: bool = False) -> None:
+        """As `kill`: a kernel has nothing to save."""
+        await self.kill(restart)
 
     async def cleanup(self, restart: bool = False) -> None:
-        """Remove the folder, if it was made here. Called by the kernel manager when the kernel is gone."""
-        if self._made_directory and not restart:
-            shutil.rmtree(self.directory, ignore_errors=True)
-            self.directory, self._made_directory = "", False
+        """End a box that was the kernel's own. Called by the kernel manager when the kernel is gone."""
+        self._kernel = None
+        if restart:
+            return
+        if getattr(self.parent, "box", None) is None:
+            await self.box.close()
+        else:
+            await self.box.release(self.folder)
 
-    def _spawn(self, argv: list[str], descriptors: dict[str, int]) -> subprocess.Popen[bytes]:
-        """Start the box; the kernel reads its connection from a descriptor, so that the key is in no argument list."""
-        info = {k: v.decode() if isinstance(v, bytes) else v for k, v in self.connection_info.items()}
-        parent = None if self.dies_with_host else os.getpid()
-        boot = {"connection": {**info, "ip": "/k"}, "descriptors": descriptors, "parent": parent}
-        with tempfile.TemporaryFile() as file, self.log_file.open("wb") as log:
-            file.write(json.dumps(boot).encode())
-            file.seek(0)
-            return subprocess.Popen(  # noqa: S603
-                [*argv, str(file.fileno())],
-                env=self.environment(),
-                pass_fds=[*descriptors.values(), file.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-            )
+    def _start(self, cmd: list[str]) -> WarmParent:
+        for folder in self.box.folders:
+            folder.shown.clear()
+        self.folder.shown.update({file: path for file in self.folder.files if (path := self.show(file)) is not None})
+        return self.start_parent(cmd)
 
     def _listen(self, port: int) -> socket.socket:
-        path = f"{self.directory}/k-{port}"
-        Path(path).unlink(missing_ok=True)  # left by the kernel before a restart
+        path = Path(f"{self.folder.path}/k-{port}")
+        path.unlink(missing_ok=True)  # left by the kernel before a restart
         sock = socket.socket(socket.AF_UNIX)
-        sock.bind(path)
+        sock.bind(str(path))
         sock.listen(BACKLOG)
         return sock
 
@@ -139,6 +166,7 @@ class BoxProvisioner(LocalProvisioner):
 def kernel_environment(home: str) -> dict[str, str]:
     """Return the allowlist: what Python and IPython need, and nothing of the host's environment."""
     return {
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # a big context is decoded twice as fast into huge pages
         "HOME": home,
         "IPYTHONDIR": f"{home}/.ipython",
         "JUPYTER_RUNTIME_DIR": home,
@@ -150,3 +178,17 @@ def kernel_environment(home: str) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": home,
     }
+
+
+def python_folders() -> list[str]:
+    """Return what a Python process of this environment reads: the interpreter, its packages, and this package."""
+    folders: set[str] = set()
+    for prefix in {sys.base_prefix, sys.prefix}:
+        if prefix in ("/usr", "/usr/local"):  # holds more than Python
+            folders |= {f"{prefix}/{part}" for part in ("bin", "lib") if Path(prefix, part).is_dir()}
+        else:
+            folders.add(prefix)
+    package = Path(__file__).resolve().parents[2]
+    if not any(package.is_relative_to(folder) for folder in [*folders, *site.getsitepackages()]):
+        folders.add(str(package))
+    return sorted(folders, key=len)

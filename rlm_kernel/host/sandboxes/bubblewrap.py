@@ -6,42 +6,118 @@ is none in the box) and its environment. The box writes to a private, size-limit
 
 from __future__ import annotations
 
+import os
 import shutil
-import site
+import stat
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 
+from rlm_kernel import wire
 from rlm_kernel.errors import SandboxError
-from rlm_kernel.host.sandboxes.base import BoxProvisioner, kernel_environment
+from rlm_kernel.host.sandboxes import seccomp
+from rlm_kernel.host.sandboxes.base import BoxProvisioner, kernel_environment, python_folders
+from rlm_kernel.host.sandboxes.warm import WarmParent
 
 HOME = "/w"
 INPUTS = "/inputs"
-DISK_BYTES = 256 << 20
 SHARED_MEMORY_BYTES = 16 << 20
 
 CHOICES = "or choose sandbox='process', which isolates nothing"
 
+NAMESPACES = ("ipc", "pid", "net", "uts", "cgroup-try")
+"""What the box does not share with the host, beside its file system and, where the host is not root, its users."""
+
+
+SYSTEM_FILES = (
+    *("/usr/lib", "/usr/lib32", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo"),
+    "/sys/kernel/mm/transparent_hugepage",  # without it the C library asks for no huge pages
+)
+
 
 class BubblewrapProvisioner(BoxProvisioner):
-    """Runs the kernel under ``bwrap``."""
+    """Has kernels forked in a box that ``bwrap`` makes. Landlock keeps the kernels of one box apart."""
 
-    @property
+    sandbox = "bubblewrap"
+
     def inputs_in_box(self) -> str:
-        """A read-only mount."""
-        return INPUTS
+        """Return a read-only mount."""
+        return f"{INPUTS}/{self.folder.number}"
 
-    def command(self, argv: list[str]) -> list[str]:
-        """Wrap the kernel in ``bwrap``."""
-        return [bwrap(), *_arguments(), "--ro-bind", str(self.inputs), INPUTS, "--remount-ro", "/", "--", *argv]
+    def home(self) -> str:
+        """Return a folder of the box's memory file system."""
+        return f"{HOME}/{self.folder.number}"
 
-    def environment(self) -> dict[str, str]:
-        """Return nothing: ``--setenv`` gives the kernel its allowlist.
+    def show(self, file: Path) -> str | None:
+        """Mount a file over an empty one among the inputs, if the box's user may read it."""
+        try:
+            readable = os.access(file, os.R_OK) if self.box.user is None else file.stat().st_mode & stat.S_IROTH
+        except OSError:
+            return None
+        if not readable:
+            return None
+        name = f"file-{self.folder.files.index(file)}"
+        (self.folder.inputs / name).touch()
+        return f"{self.inputs_in_box()}/{name}"
 
-        ``--clearenv`` alone is not enough, because ``/proc/1/environ`` shows what bwrap was started with.
+    def confinement(self, limits: dict[str, int]) -> wire.Confinement:
+        """Let the kernel see nothing of others that share the box (Landlock).
+
+        Memory that processes share by name is for the first kernel only.
         """
-        return {}
+        if self.box.sandbox_per_kernel:
+            return wire.Confinement(limits)
+        own = ["/dev/shm"] if self.folder is self.box.folders[0] else []  # noqa: S108
+        devices = [f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom")]
+        readable = ["/usr", "/lib", "/lib32", "/lib64", "/etc", "/sys", "/proc", *python_folders()]
+        readable += [*self.box.options.packages, self.inputs_in_box()]
+        return wire.Confinement(limits, readable, [self.home(), *devices, *own])
+
+    def start_parent(self, cmd: list[str]) -> WarmParent:
+        """Start the parent under ``bwrap``.
+
+        It gets no environment but ``--setenv``'s; ``--clearenv`` alone is not enough, because ``/proc/1/environ``
+        shows what bwrap was started with.
+        """
+        path = bwrap()
+        program = seccomp.program()
+        if program is None:
+            raise SandboxError(f"There is no seccomp filter for this processor yet; run elsewhere {CHOICES}.")
+        with tempfile.TemporaryFile() as filter_file:
+            filter_file.write(program)
+            filter_file.seek(0)
+            command = [path, *self.arguments(), "--seccomp", str(filter_file.fileno()), "--", *cmd]
+            greeting = wire.Warm(self.box.user, packages=list(self.box.options.packages))
+            return WarmParent(command, {}, [filter_file.fileno()], self.folder.log_file, greeting)
+
+    def arguments(self) -> list[str]:
+        """Return the box: what is unshared, what is visible, what may be written."""
+        disk, user = self.box.options.disk_mb << 20, self.box.user
+        arguments = [f"--unshare-{kind}" for kind in NAMESPACES]
+        arguments += ["--die-with-parent", "--new-session", "--hostname", "rlm", "--clearenv", "--cap-drop", "ALL"]
+        if user is None:
+            arguments += ["--unshare-user", "--disable-userns", "--uid", "65534", "--gid", "65534"]
+        else:  # stay root until the parent drops to a real other user: one that the system's limits bind
+            arguments += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+        for name, value in kernel_environment(HOME).items():
+            arguments += ["--setenv", name, value]
+        folders = [*python_folders(), *self.box.options.packages]
+        parents = {str(parent) for path in [*SYSTEM_FILES, *folders] for parent in Path(path).parents}
+        for parent in sorted(parents - {"/"}):
+            arguments += ["--dir", parent]  # bwrap itself makes them for root only
+        arguments += _system_libraries()
+        for path in folders:
+            arguments += ["--ro-bind", path, path]
+        one = str(self.folder.number) if self.box.sandbox_per_kernel else "."
+        arguments += ["--ro-bind", str(self.folder.inputs.parent / one), str(Path(INPUTS, one))]
+        for file, place in self.folder.shown.items():
+            arguments += ["--ro-bind", str(file.resolve()), place]
+        arguments += ["--proc", "/proc", "--dev", "/dev"]
+        arguments += ["--perms", "1777", "--size", str(SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"]  # noqa: S108
+        arguments += ["--remount-ro", "/dev", "--perms", "1777", "--size", str(disk), "--tmpfs", HOME, "--chdir", HOME]
+        return [*arguments, "--remount-ro", "/"]
 
 
 def bwrap() -> str:
@@ -89,48 +165,14 @@ def _refusal(path: str) -> str | None:
     return None if done.returncode == 0 else (done.stderr.strip() or f"exit status {done.returncode}")
 
 
-def _arguments() -> list[str]:
-    """Return the box: what is unshared, what is visible, what may be written."""
-    arguments = [
-        *("--unshare-all", "--unshare-user", "--disable-userns", "--uid", "65534", "--gid", "65534"),
-        *("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "rlm", "--clearenv"),
-    ]
-    for name, value in kernel_environment(HOME).items():
-        arguments += ["--setenv", name, value]
-    arguments += _system_libraries()
-    for path in _python():
-        arguments += ["--ro-bind", path, path]
-    arguments += ["--proc", "/proc", "--dev", "/dev"]
-    arguments += ["--perms", "1777", "--size", str(SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108
-    arguments += ["--perms", "1777", "--size", str(DISK_BYTES), "--tmpfs", HOME, "--chdir", HOME]
-    return arguments
-
-
 def _system_libraries() -> list[str]:
     """Shared libraries and the loader; ``/lib`` is a link into ``/usr`` on current systems and a folder on others."""
     arguments: list[str] = []
-    for folder in ("/usr/lib", "/usr/lib32", "/usr/lib64"):
-        arguments += ["--ro-bind-try", folder, folder]
+    for path in SYSTEM_FILES:
+        arguments += ["--ro-bind-try", path, path]
     for folder in ("/lib", "/lib32", "/lib64"):
         if Path(folder).is_symlink():
             arguments += ["--symlink", str(Path(folder).readlink()), folder]
         else:
             arguments += ["--ro-bind-try", folder, folder]
-    for file in ("/etc/ld.so.cache", "/usr/share/zoneinfo", "/sys/kernel/mm/transparent_hugepage"):
-        arguments += ["--ro-bind-try", file, file]
     return arguments
-
-
-def _python() -> list[str]:
-    """Return the interpreter's folders, its packages, and this package where it is installed editable."""
-    prefixes = {sys.base_prefix, sys.prefix}
-    folders: set[str] = set()
-    for prefix in prefixes:
-        if prefix in ("/usr", "/usr/local"):  # holds more than Python
-            folders |= {f"{prefix}/{part}" for part in ("bin", "lib") if Path(prefix, part).is_dir()}
-        else:
-            folders.add(prefix)
-    package = Path(__file__).resolve().parents[2]
-    if not any(package.is_relative_to(folder) for folder in [*folders, *site.getsitepackages()]):
-        folders.add(str(package))
-    return sorted(folders, key=len)

@@ -6,23 +6,36 @@ code that is trusted; nothing ever chooses it but the user.
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from rlm_kernel import wire
 from rlm_kernel.host.sandboxes.base import BoxProvisioner, kernel_environment
+from rlm_kernel.host.sandboxes.warm import WarmParent
 
 
 class ProcessProvisioner(BoxProvisioner):
-    """Runs the kernel as an ordinary process with the allowlisted environment."""
+    """Has kernels forked as ordinary processes with the allowlisted environment."""
 
-    dies_with_host = False
+    sandbox = "process"
 
-    @property
     def inputs_in_box(self) -> str:
-        """The host's own path."""
-        return str(self.inputs)
+        """Return the host's own path."""
+        return str(self.folder.inputs)
 
-    def command(self, argv: list[str]) -> list[str]:
-        """Run the kernel as it is."""
-        return argv
+    def home(self) -> str:
+        """Return a folder beside the sockets."""
+        return str(self.folder.path / "home")
 
-    def environment(self) -> dict[str, str]:
-        """Return the allowlist."""
-        return kernel_environment(self.directory)
+    def show(self, file: Path) -> str | None:
+        """Return the host's own path."""
+        return str(file.resolve())
+
+    def confinement(self, limits: dict[str, int]) -> wire.Confinement:
+        """Only the limits, against accidents."""
+        return wire.Confinement(limits)
+
+    def start_parent(self, cmd: list[str]) -> WarmParent:
+        """Start the parent as it is, as the same user."""
+        environment = kernel_environment(str(self.folder.path))
+        greeting = wire.Warm(packages=list(self.box.options.packages))
+        return WarmParent(cmd, environment, [], self.folder.log_file, greeting)

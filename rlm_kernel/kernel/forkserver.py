@@ -1,0 +1,192 @@
+"""A warm parent in the box: everything is imported, so that a kernel is ready one fork later (about 25 ms).
+
+The host talks to it over an inherited socket pair, a JSON line per message (`rlm_kernel.wire`). It runs no code of
+a model's: it forks, forwards signals, reports ends, and kills what a dead kernel leaves behind. When the host has
+gone, it ends with all its kernels.
+
+It makes no thread and no zmq context before it forks: neither survives a fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import traceback
+from collections import deque
+from pathlib import Path
+from typing import Any, NoReturn
+
+import psutil
+
+from rlm_kernel import wire
+from rlm_kernel.kernel import confinement
+
+MESSAGE_BYTES = 65536
+
+PRELOADED = (
+    "rlm_kernel.kernel.app",
+    # What IPython imports when its first cell runs, or fails.
+    "IPython.core.completer",
+    "IPython.core.magics",
+    "IPython.core.payloadpage",
+    "IPython.core.usage",
+    "IPython.core.debugger",
+    "concurrent.futures.thread",
+    "faulthandler",
+    "getpass",
+    "pdb",
+    "tornado.platform.asyncio",
+)
+
+
+class ForkServer:
+    """The parent's loop. ``host`` is its end of the socket pair."""
+
+    def __init__(self, host: socket.socket) -> None:
+        self._host = host
+        self._kernels: dict[int, int] = {}
+        """Process id -> the host's id of a kernel that lives."""
+        self._received = b""
+        self._descriptors: deque[int] = deque()
+
+    def serve(self) -> None:
+        """Take messages until the host closes its end, then end everything.
+
+        In a forked child this does not return either: the child becomes a kernel.
+        """
+        wakeup, wake = os.pipe()
+        host = self._host.fileno()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        while True:
+            ready, _, _ = select.select([host, wakeup], [], [])
+            if wakeup in ready:
+                os.read(wakeup, 4096)
+                self._reap()
+            if host in ready and not self._receive():
+                break
+        for process in self._kernels:
+            self._kill(process, signal.SIGKILL)
+        self._sweep(keep=())
+
+    def _receive(self) -> bool:
+        """Handle what has come; return whether the host is still there."""
+        data, descriptors, _, _ = socket.recv_fds(self._host, MESSAGE_BYTES, len(wire.FORK_DESCRIPTORS))
+        self._descriptors.extend(descriptors)
+        *lines, self._received = (self._received + data).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "connection" in message:
+                self._fork(wire.decode(wire.Fork, message))
+            elif "signal" in message:
+                self._forward(wire.decode(wire.Signal, message))
+            else:
+                self._become(wire.decode(wire.Warm, message))
+        return bool(data)
+
+    def _become(self, request: wire.Warm) -> None:
+        sys.path += request.packages  # behind everything else: they shadow nothing
+        if request.user is not None:
+            confinement.become(request.user, request.reads_all)
+            confinement.guard_children()  # a change of user makes a process readable again
+
+    def _fork(self, request: wire.Fork) -> None:
+        descriptors = {name: self._descriptors.popleft() for name in wire.FORK_DESCRIPTORS}
+        shutil.rmtree(request.home, ignore_errors=True)  # left by the kernel that this one replaces
+        process = os.fork()
+        if process == 0:
+            signal.set_wakeup_fd(-1)
+            self._host.close()
+            become_kernel(request, descriptors)
+        for descriptor in descriptors.values():
+            os.close(descriptor)
+        self._kernels[process] = request.id
+
+    def _forward(self, request: wire.Signal) -> None:
+        for process, kernel in self._kernels.items():
+            if kernel == request.id:
+                self._kill(process, request.signal)
+
+    def _kill(self, process: int, number: int) -> None:
+        if number == signal.SIGKILL:  # with all that has stayed in its process group
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process, number)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
+
+    def _reap(self) -> None:
+        """Report kernels that have ended and kill what they left."""
+        while True:
+            try:
+                process, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if process == 0:
+                return
+            if process in self._kernels:
+                ended = wire.Ended(self._kernels.pop(process), os.waitstatus_to_exitcode(status))
+                with contextlib.suppress(OSError):  # the host has gone
+                    self._host.sendall(json.dumps(wire.encode(ended)).encode() + b"\n")
+            self._sweep(keep=self._kernels)
+
+    def _sweep(self, keep: Any) -> None:
+        """Kill orphans: processes that have left their kernel became children of this one."""
+        for child in psutil.Process().children():
+            if child.pid not in keep:
+                self._kill(child.pid, signal.SIGKILL)
+
+
+def become_kernel(request: wire.Fork, descriptors: dict[str, int]) -> NoReturn:
+    """Run a kernel in this forked process and end it."""
+    status = 1
+    try:
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        log = descriptors.pop("log")
+        for standard in (sys.stdout, sys.stderr):
+            os.dup2(log, standard.fileno())
+        os.close(log)
+        Path(request.home).mkdir(mode=0o700)
+        os.chdir(request.home)
+        os.environ.update(dict.fromkeys(("HOME", "TMPDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR"), request.home))
+        os.environ["IPYTHONDIR"] = f"{request.home}/.ipython"
+        tempfile.tempdir = None
+        confinement.confine(request.confinement)
+
+        from rlm_kernel.kernel import app
+
+        app.main(request.connection, descriptors)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def main(descriptor: int) -> None:
+    """Warm up and serve. ``descriptor`` is this end of the host's socket pair."""
+    confinement.guard_children()
+    _leave_out_debugpy()
+    for name in PRELOADED:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # the collector of a fork would touch, and so copy, every page
+    ForkServer(socket.socket(fileno=descriptor)).serve()
+
+
+def _leave_out_debugpy() -> None:
+    # ipykernel loads debugpy where it is installed: 55 ms at the start, and a debugger that nobody can reach.
+    sys.modules["debugpy"] = None  # type: ignore[assignment]
+    importlib.import_module("ipykernel.debugger")
+    del sys.modules["debugpy"]
