@@ -33,7 +33,16 @@ from rlm_kernel.errors import WireError
 VERSION = 1
 
 MAX_PROMPTS = 100_000
-"""Prompts in one `Call`: each costs the host a task, whatever the limits of the run say."""
+"""Prompts in one batch: each costs the host a task, whatever the limits of the run say."""
+
+PROMPT_CHARACTERS = 4_000_000
+"""A longer prompt is refused in the kernel; no model takes it."""
+
+CALL_CHARACTERS = 4_000_000
+"""A batch with more characters crosses as several calls."""
+
+MESSAGE_BYTES = 32 << 20
+"""A longer message of the kernel's on the control channel closes its connection."""
 
 CELL_OUTPUT_CHARACTERS = 1_000_000
 """What a cell may print and show in all; the rest is dropped in the kernel, and the cell's output says so."""

@@ -25,7 +25,7 @@ def write_json(value: Sequence[Any] | Mapping[str, Any], file: BinaryIO) -> None
     """
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
     named = isinstance(value, Mapping)
-    items = iter(value.items() if named else value)
+    items = iter(value.items() if isinstance(value, Mapping) else value)
     file.write(b"{" if named else b"[")
     count, separator = 1, ""
     while batch := list(islice(items, count)):

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rlm_kernel import wire
 from rlm_kernel.errors import ContextError, KernelDied, SandboxError, WireError
-from rlm_kernel.events.types import CellStatus
+from rlm_kernel.host.cell import CellResult, OnOutput, RunningCell
 from rlm_kernel.host.connection import Connection
 from rlm_kernel.host.sandboxes.box import Box, KernelFolder
 from rlm_kernel.host.sandboxes.manager import BoxKernelManager
 
-OnOutput = Callable[[str, dict[str, Any]], None]
+log = logging.getLogger("rlm_kernel")
+
 Serve = Callable[[wire.Call], Awaitable[wire.Reply]]
 
 START_SECONDS = 60.0
@@ -29,31 +31,11 @@ INTERRUPT_SECONDS = 2.0
 """How long a cell has to end after each step of the interrupt ladder."""
 SIGNALS = 4
 """How many signals the ladder's second step sends, evenly over its time: code may catch the first."""
+WAITING_CALLS = 20_000
+WAITING_BYTES = 256 << 20
+"""Calls that wait for an answer, of one kernel, before the host stops reading more."""
 POLL_SECONDS = 0.05
 """How often a waiting session looks at the cell's clock."""
-
-
-@dataclass(frozen=True)
-class CellResult:
-    """How a cell ended. ``report`` is ``None`` when the kernel could not say (killed, or died)."""
-
-    status: CellStatus
-    seconds: float
-    report: wire.CellReport | None
-
-
-class _RunningCell:
-    """A cell between its request and the two messages that end it: the reply, and idle on iopub."""
-
-    def __init__(self, on_output: OnOutput) -> None:
-        self.on_output = on_output
-        self.reply: dict[str, Any] | None = None
-        self.idle = False
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def settle(self) -> None:
-        if self.reply is not None and self.idle and not self.done.done():
-            self.done.set_result(None)
 
 
 class Session:
@@ -78,10 +60,12 @@ class Session:
         self._files = files
         self._folder: KernelFolder | None = None
         self._loads: list[wire.Load] = []
-        self._cells: dict[str, _RunningCell] = {}
+        self._cells: dict[str, RunningCell] = {}
         self._calls: dict[str, asyncio.Task[None]] = {}
         self._manager: BoxKernelManager | None = None
         self._connection: Connection | None = None
+        self._waiting_bytes = 0
+        self._holding = False
         self._death: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         """Done when the kernel's process has ended."""
 
@@ -155,7 +139,7 @@ class Session:
         its inputs loaded again; the result's status says so.
         """
         started = time.monotonic()
-        cell = _RunningCell(on_output)
+        cell = RunningCell(on_output)
         content = {
             "code": code,
             "silent": False,
@@ -173,11 +157,10 @@ class Session:
             return CellResult("died", time.monotonic() - started, None)
         finally:
             self._cells.pop(request, None)
-        seconds = time.monotonic() - started
+        result = cell.result(time.monotonic() - started, overran)
         if cell.reply is None:
             await self._restart()
-            return CellResult("timeout", seconds, None)
-        return CellResult(_status(cell.reply, overran), seconds, _report(cell.reply))
+        return result
 
     async def close(self) -> None:
         """End the kernel. Safe to call at any time, and twice."""
@@ -193,7 +176,7 @@ class Session:
         assert self._connection is not None
         return self._connection
 
-    async def _run(self, cell: _RunningCell) -> bool:
+    async def _run(self, cell: RunningCell) -> bool:
         """Wait for a cell's end; return whether it overran its time. An unset reply means that it had to be killed."""
         own, last = 0.0, time.monotonic()
         while not await self._settled(cell):
@@ -202,10 +185,12 @@ class Session:
             last = now
             if own > self._cell_seconds:
                 await self._interrupt(cell)
+                for call in self._calls.values():
+                    call.cancel()
                 return True
         return False
 
-    async def _interrupt(self, cell: _RunningCell) -> None:
+    async def _interrupt(self, cell: RunningCell) -> None:
         """Climb the ladder: ask the kernel, then signal it from outside. What is left is to kill it."""
         self._channels.send("control", "interrupt_request", {})
         if await self._settled(cell, INTERRUPT_SECONDS):
@@ -215,7 +200,7 @@ class Session:
             if await self._settled(cell, INTERRUPT_SECONDS / SIGNALS):
                 return
 
-    async def _settled(self, cell: _RunningCell, seconds: float = POLL_SECONDS) -> bool:
+    async def _settled(self, cell: RunningCell, seconds: float = POLL_SECONDS) -> bool:
         """Wait for a cell's end; raise `KernelDied` when its kernel is gone."""
         await self._first(cell.done, seconds)
         if not cell.done.done() and self._death.done():
@@ -235,7 +220,7 @@ class Session:
         await asyncio.gather(*calls, return_exceptions=True)
         if self._connection is not None:
             self._connection.close()
-            self._connection = None
+            self._connection, self._holding = None, False
         if self._manager is not None:
             with contextlib.suppress(RuntimeError):  # it never started
                 await self._manager.shutdown_kernel(now=True)
@@ -264,67 +249,47 @@ class Session:
             raise KernelDied("the kernel's process ended")
         raise TimeoutError(f"no answer within {seconds:g} s")
 
-    def _on_shell(self, msg: dict[str, Any]) -> None:
+    def _on_shell(self, msg: dict[str, Any], size: int) -> None:
         cell = self._cells.get(msg["parent_header"].get("msg_id"))
-        if cell is not None and msg["msg_type"] == "execute_reply":
-            cell.reply = msg
-            cell.settle()
+        if cell is not None:
+            cell.on_shell(msg)
 
-    def _on_iopub(self, msg: dict[str, Any]) -> None:
+    def _on_iopub(self, msg: dict[str, Any], size: int) -> None:
         if not self._welcome.done():
             self._welcome.set_result(None)
         cell = self._cells.get(msg["parent_header"].get("msg_id"))
-        if cell is None:
-            return
-        if msg["msg_type"] == "status":
-            cell.idle = cell.idle or msg["content"].get("execution_state") == "idle"
-            cell.settle()
-        elif (output := _output(msg["msg_type"], msg["content"])) is not None:
-            cell.on_output(*output)
+        if cell is not None:
+            cell.on_iopub(msg)
 
-    def _on_control(self, msg: dict[str, Any]) -> None:
+    def _on_control(self, msg: dict[str, Any], size: int) -> None:
         if msg["msg_type"] == "rlm_call":
             call = wire.decode(wire.Call, msg["content"])
             if call.id not in self._calls:
-                self._calls[call.id] = asyncio.create_task(self._answer(call))
+                self._calls[call.id] = asyncio.create_task(self._answer(call, size))
+                self._waiting_bytes += size
+                self._hold_or_go_on()
         elif msg["msg_type"] == "rlm_cancel":
             for call_id in wire.decode(wire.Cancel, msg["content"]).ids:
                 if call_id in self._calls:
                     self._calls[call_id].cancel()
 
-    async def _answer(self, call: wire.Call) -> None:
+    async def _answer(self, call: wire.Call, size: int) -> None:
         try:
-            reply = await self._serve(call)
+            try:
+                reply = await self._serve(call)
+            except Exception as error:  # a fault of ours or of a caller's function must not leave the cell waiting
+                log.exception("sub-call %s failed", call.id)
+                failed = wire.CallResult(error=f"The host failed: {type(error).__name__}: {error}")
+                reply = wire.Reply(call.id, [failed] * len(call.prompts))
             self._channels.send("control", "rlm_reply", wire.encode(reply))
         finally:
             self._calls.pop(call.id, None)
+            self._waiting_bytes -= size
+            self._hold_or_go_on()
 
-
-def _output(msg_type: str, content: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
-    """Turn an iopub message into a cell output: its kind and MIME bundle."""
-    if msg_type == "stream":
-        kind = "stderr" if content.get("name") == "stderr" else "stdout"
-        return kind, {"text/plain": str(content.get("text", ""))}
-    if msg_type in ("display_data", "execute_result"):
-        data = content.get("data")
-        return msg_type, data if isinstance(data, dict) else {}
-    if msg_type == "error":
-        traceback = content.get("traceback")
-        lines = [str(line) for line in traceback] if isinstance(traceback, list) else []
-        return "error", {"text/plain": "\n".join(lines) or f"{content.get('ename')}: {content.get('evalue')}"}
-    return None
-
-
-def _status(reply: dict[str, Any], overran: bool) -> CellStatus:
-    if overran:
-        return "timeout"
-    if reply["content"].get("status") == "ok":
-        return "ok"
-    return "interrupted" if reply["content"].get("ename") == "KeyboardInterrupt" else "error"
-
-
-def _report(reply: dict[str, Any]) -> wire.CellReport | None:
-    try:
-        return wire.decode(wire.CellReport, reply["metadata"].get("rlm"))
-    except WireError:
-        return None
+    def _hold_or_go_on(self) -> None:
+        """Read no more calls while too many wait: they are kept in the kernel, not in the host's memory."""
+        full = len(self._calls) >= WAITING_CALLS or self._waiting_bytes >= WAITING_BYTES
+        if full != self._holding and self._connection is not None:
+            self._holding = full
+            (self._connection.pause if full else self._connection.resume)("control")

@@ -13,7 +13,7 @@ import asyncio
 import itertools
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any, Literal
 
@@ -54,7 +54,7 @@ class Bridge:
         self._interrupted = False
 
     def ask(self, kind: Literal["llm", "rlm"], prompts: Sequence[str], model: str | None) -> Results:
-        """Send one call for all prompts and wait for its results, in order.
+        """Send the prompts, in one call unless they are very long together, and wait for their results, in order.
 
         Raises
         ------
@@ -63,13 +63,14 @@ class Bridge:
         LLMCallError
             No host is attached to this kernel.
         """
-        call, future = self.submit(kind, prompts, model)
+        calls = dict(self.submit(kind, portion, model) for portion in _portions(prompts))
         try:
-            return future.result()
+            return [result for future in calls.values() for result in future.result()]
         except CancelledError:
             raise KeyboardInterrupt("the cell was interrupted while it waited for a sub-call") from None
         except KeyboardInterrupt:
-            self._abandon(call)
+            for call in calls:
+                self._abandon(call)
             raise
 
     async def aask(self, kind: Literal["llm", "rlm"], prompts: Sequence[str], model: str | None) -> Results:
@@ -131,6 +132,19 @@ class Bridge:
     def _drain(self) -> None:
         while self._outbox:
             self._kernel.control_stream.send_multipart(self._outbox.popleft(), copy=True)
+
+
+def _portions(prompts: Sequence[str]) -> Iterator[list[str]]:
+    """Cut a batch where its text gets longer than one message should be."""
+    portion: list[str] = []
+    characters = 0
+    for prompt in prompts:
+        if portion and characters + len(prompt) > wire.CALL_CHARACTERS:
+            yield portion
+            portion, characters = [], 0
+        portion.append(prompt)
+        characters += len(prompt)
+    yield portion
 
 
 def value_of(result: wire.CallResult) -> str:

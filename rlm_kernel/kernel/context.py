@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 from collections.abc import Collection
@@ -11,6 +12,8 @@ from typing import Any
 from rlm_kernel import wire
 from rlm_kernel.errors import ContextError
 from rlm_kernel.kernel.frames import describe_frame, read_frame
+
+TOO_BIG = "it does not fit into the kernel's memory. Raise memory_mb, or pass less."
 
 
 def load(request: wire.Load) -> Any:
@@ -29,9 +32,9 @@ def load(request: wire.Load) -> Any:
         what = f"byte {error.start:,} is not valid {request.encoding} ({error.reason})"
         reason = f"{what}. Choose another encoding=, or an encoding_errors= such as 'replace'."
     except MemoryError:
-        reason = "it does not fit into the kernel's memory. Raise memory_mb, or pass less."
-    except OSError as error:
-        reason = f"the kernel cannot read it ({error.strerror or error})."
+        reason = TOO_BIG
+    except OSError as error:  # a mapping that the limit forbids is one too
+        reason = TOO_BIG if error.errno == errno.ENOMEM else f"the kernel cannot read it ({error.strerror or error})."
     except ContextError:
         raise
     except Exception as error:  # JSON nested too deeply, or a library's own: without a reply the host would wait

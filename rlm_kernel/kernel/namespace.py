@@ -135,6 +135,8 @@ class Namespace:
 def _prompt(prompt: Any) -> str:
     if not isinstance(prompt, str):
         raise TypeError(f"a prompt is a str, not {type(prompt).__name__}")
+    if len(prompt) > wire.PROMPT_CHARACTERS:
+        raise ValueError(f"a prompt of {len(prompt):,} characters; at most {wire.PROMPT_CHARACTERS:,} are possible")
     return prompt
 
 

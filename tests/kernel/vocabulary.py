@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rlm_kernel import wire
+from rlm_kernel.host.cell import CellResult
 from rlm_kernel.host.sandboxes.box import Box, BoxOptions
-from rlm_kernel.host.session import CellResult, Session
+from rlm_kernel.host.session import Session
 
 Serve = Callable[[wire.Call], Awaitable[wire.Reply]]
 

@@ -162,7 +162,7 @@ def test_the_stop_button_ends_the_run_cleanly_and_keeps_what_there_is(nb: Notebo
 def test_tab_completes_options_and_variables(nb: Notebook) -> None:
     assert "--context" in nb.complete("%%rlm --con")
     assert nb.complete("%%rlm --max-") == ["--max-calls", "--max-iterations", "--max-seconds", "--max-tokens"]
-    assert nb.complete("%%rlm --context book --sandbox ") == ["bubblewrap", "process"]
+    assert nb.complete("%%rlm --context book --sandbox ") == ["bubblewrap", "landlock", "process"]
     assert "book" in nb.complete("%%rlm --context bo")
     assert "book" in nb.complete("%rlm --quiet --context ")
     assert "--into" in nb.complete("%%rlm --context book --in")
