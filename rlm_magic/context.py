@@ -10,8 +10,10 @@ from typing import Any
 from rlm_kernel import ContextError, from_paths
 
 
-def find(name: str | None, user_ns: Mapping[str, Any]) -> Any:
+def find(name: str | None, user_ns: Mapping[str, Any], **decoding: Any) -> Any:
     """Return the variable of that name, else the file, folder or glob; ``None`` for no name.
+
+    ``decoding`` goes to `rlm_kernel.from_paths`.
 
     Raises
     ------
@@ -23,5 +25,5 @@ def find(name: str | None, user_ns: Mapping[str, Any]) -> Any:
     if name in user_ns:
         return user_ns[name]
     if Path(name).expanduser().exists() or glob.glob(name, recursive=True):  # noqa: PTH207 - it may be absolute
-        return from_paths([name])
+        return from_paths([name], **decoding)
     raise ContextError(f"--context {name!r}: there is no variable of that name, and no file, folder or match.")

@@ -11,7 +11,7 @@ from IPython.core.magic_arguments import MagicArgumentParser
 from traitlets import Float, Integer, Unicode
 
 from rlm_kernel import RLM, RLMError
-from rlm_kernel.arguments import NAMES, add_options, options
+from rlm_kernel.arguments import NAMES, add_options, decoding, options
 from rlm_magic.context import find
 from rlm_magic.display import watch
 
@@ -38,6 +38,8 @@ class RLMMagics(Magics):
     max_calls = Integer(None, allow_none=True, help="Sub-calls of the whole run.").tag(config=True)
     max_tokens = Integer(None, allow_none=True, help="Tokens of the whole run.").tag(config=True)
     max_seconds = Float(None, allow_none=True, help="Seconds of the whole run.").tag(config=True)
+    encoding = Unicode(None, allow_none=True, help="How files and bytes become text.").tag(config=True)
+    encoding_errors = Unicode(None, allow_none=True, help="What is not valid in the encoding.").tag(config=True)
     runs_dir = Unicode(None, allow_none=True, help="Where journals go.").tag(config=True)
 
     @line_cell_magic
@@ -54,8 +56,9 @@ class RLMMagics(Magics):
             raise UsageError(f"--into {arguments.into!r}: expected a variable name.")
         assert self.shell is not None
         try:
-            context = find(arguments.context, self.shell.user_ns)
-            run = RLM(**{**self._configured(), **options(arguments)}).start(question, context)
+            chosen = {**self._configured(), **options(arguments)}
+            context = find(arguments.context, self.shell.user_ns, **decoding(chosen))
+            run = RLM(**chosen).start(question, context)
             completion = watch(run, notebook=hasattr(self.shell, "kernel"), quiet=arguments.quiet)
         except RLMError as error:
             raise UsageError(" ".join(str(error).split())) from None

@@ -41,6 +41,10 @@ BOUNDS = {
 }
 
 
+MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, WireError)
+"""What a message that is no message raises on its way in."""
+
+
 class Connection:
     """Sends and receives Jupyter messages; belongs to the event loop that made it.
 
@@ -100,9 +104,7 @@ class Connection:
     def _receive(self, handle: Handler, frames: list[bytes]) -> None:
         """Check a message's signature and shape; the kernel is hostile, so what fails either is dropped."""
         session = self._client.session
-        with contextlib.suppress(
-            ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, WireError
-        ):
+        with contextlib.suppress(*MALFORMED):
             msg = session.deserialize(session.feed_identities(frames)[1])
             if not (isinstance(msg["content"], dict) and isinstance(msg["parent_header"], dict)):
                 return
