@@ -17,11 +17,15 @@ OnOutput = Callable[[str, dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class CellResult:
-    """How a cell ended. ``report`` is ``None`` when the kernel could not say (killed, or died)."""
+    """How a cell ended.
+
+    ``report`` is ``None`` when the kernel could not say, and then a new one has taken its place: ``restart`` says why.
+    """
 
     status: CellStatus
     seconds: float
     report: wire.CellReport | None
+    restart: str | None = None
 
 
 class RunningCell:
@@ -50,7 +54,7 @@ class RunningCell:
     def result(self, seconds: float, overran: bool) -> CellResult:
         """Return how it ended; a cell without a reply had to be killed."""
         if self.reply is None:
-            return CellResult("timeout", seconds, None)
+            return CellResult("timeout", seconds, None, "it could not be interrupted")
         return CellResult(_status(self.reply, overran), seconds, _report(self.reply))
 
     def _settle(self) -> None:

@@ -74,7 +74,7 @@ def _write_pandas(frame: Any, path: Path) -> None:
         raise ContextError(
             "A pandas DataFrame crosses as an Arrow file, and pyarrow is missing: pip install 'rlm-kernel[tables]'."
         ) from None
-    if frame.columns.inferred_type.startswith("mixed"):
+    if frame.columns.nlevels == 1 and frame.columns.inferred_type.startswith("mixed"):
         raise ContextError(
             "The context's column names are of several types, and Arrow has only text. "
             "Make them str first: frame.columns = frame.columns.map(str)."

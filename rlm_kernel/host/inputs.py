@@ -13,10 +13,12 @@ from typing import Any
 from rlm_kernel import wire
 from rlm_kernel.errors import ContextError
 from rlm_kernel.host import frames
-from rlm_kernel.host.json_file import write_json
+from rlm_kernel.host.json_file import has_text_keys, write_json
 from rlm_kernel.host.paths import check_path, from_paths
 
 ACCEPTED = "text, bytes, a list, a dict, a pandas or polars DataFrame, or a path to a file or folder"
+RAW = (bytes, bytearray, memoryview, Path)
+"""What crosses as the bytes it is. Every `Path` is a file here: a folder has become a dict by then."""
 CHUNK = 1 << 20
 """Characters of a text that are encoded at a time."""
 COPIES = 2
@@ -42,7 +44,7 @@ def check(context: Any, memory_bytes: int | None = None, *, encoding: str | None
         It is empty, does not exist, cannot be read, cannot fit into the kernel, or is of a type that cannot cross.
     """
     size = _size(context, encoding)
-    copies = 1 if frames.library(context) or (encoding is None and _is_bytes(context)) else COPIES
+    copies = 1 if frames.library(context) or (encoding is None and isinstance(context, RAW)) else COPIES
     if memory_bytes is not None and size * copies > memory_bytes:
         raise ContextError(
             f"The context has {_mib(size)} MiB and needs {_mib(size * copies)} MiB of memory while it is loaded, "
@@ -89,7 +91,7 @@ def prepare(
     if isinstance(context, Path) and context.is_dir():
         context = from_paths([context], encoding or "utf-8", encoding_errors)
     try:
-        if _is_bytes(context):
+        if isinstance(context, RAW):
             path = bound.get(context) if isinstance(context, Path) else None
             if path is None:
                 _copy(context, target)
@@ -113,11 +115,6 @@ def prepare(
 def single_file(context: Any) -> Path | None:
     """Return the file that a sandbox may bind instead of having it copied; ``None`` for every other input."""
     return context if isinstance(context, Path) and context.is_file() else None
-
-
-def _is_bytes(context: Any) -> bool:
-    """Whether it crosses as the bytes it is: bytes, or a single file."""
-    return isinstance(context, bytes | bytearray | memoryview) or single_file(context) is not None
 
 
 def _size(context: Any, encoding: str | None) -> int:
@@ -165,7 +162,7 @@ def _write_text(text: str, target: Path) -> None:
 
 def _write_json(value: Any, target: Path) -> None:
     value = dict(value) if isinstance(value, Mapping) else value
-    if not _text_keys(value):
+    if not has_text_keys(value):
         raise ContextError(
             "The context holds a dict with keys that are not str, and JSON has no others. Make them str first."
         )
@@ -176,20 +173,6 @@ def _write_json(value: Any, target: Path) -> None:
         raise ContextError(
             f"The context holds something that cannot cross into the kernel: {error}. Pass {ACCEPTED}."
         ) from error
-
-
-def _text_keys(value: Any) -> bool:
-    """Whether every dict in it has only text as keys: JSON would turn 1 into "1" without a word."""
-    seen: set[int] = set()
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, dict | list | tuple) and id(item) not in seen:
-            seen.add(id(item))
-            if isinstance(item, dict) and not all(isinstance(key, str) for key in item):
-                return False
-            waiting.extend(item.values() if isinstance(item, dict) else item)
-    return True
 
 
 def _failure(context: Any, folder: Path, error: OSError) -> ContextError:

@@ -1,9 +1,9 @@
-"""Writes a list or dict as JSON, a piece at a time: the whole text is never in memory."""
+"""Writes a list or dict as JSON, a piece at a time: neither the text nor a copy of the items is ever in memory."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -34,3 +34,30 @@ def write_json(value: Sequence[Any] | Mapping[str, Any], file: BinaryIO) -> None
         count = max(1, min(count * GROWTH, count * PIECE_CHARACTERS // max(len(piece), 1)))
         separator = ", "
     file.write(b"}" if named else b"]")
+
+
+def has_text_keys(value: Any) -> bool:
+    """Whether every dict in it has only text as keys: JSON would turn 1 into "1" without a word.
+
+    Walks depth first and remembers only where it is; what holds itself is left to the encoder to refuse.
+    """
+    walks, path, inside = [iter((value,))], [0], {0}
+    while walks:
+        item = next(walks[-1], None)
+        if item is None:
+            walks.pop()
+            inside.discard(path.pop())
+        elif id(item) not in inside:
+            if isinstance(item, dict) and not all(issubclass(kind, str) for kind in set(map(type, item))):
+                return False
+            if containers := _containers(item.values() if isinstance(item, dict) else item):
+                walks.append(containers)
+                path.append(id(item))
+                inside.add(id(item))
+    return True
+
+
+def _containers(values: Collection[Any]) -> Iterator[Any] | None:
+    """Return those that hold others; looks at each type once, because most lists are long and flat."""
+    kinds = {kind for kind in set(map(type, values)) if issubclass(kind, (dict, list, tuple))}
+    return (value for value in values if type(value) in kinds) if kinds else None

@@ -55,6 +55,8 @@ class Node:
         self._ids = itertools.count(1)
         self._cells = itertools.count(1)
         self._told = 0
+        self._variables: dict[str, str] = {}
+        """The REPL's, when the last cell ended."""
         file = inputs.single_file(context)
         files = () if file is None else (file,)
         self._session = Session(shared.box, shared.options.cell_seconds, Broker(self).serve, files)
@@ -147,11 +149,13 @@ class Node:
             self.running_cell = None
         bus.emit(events.CellFinished(node=self.id, cell=cell, status=result.status, seconds=result.seconds))
         record.status, record.report = result.status, result.report
-        if result.status == "died" or (result.status == "timeout" and result.report is None):
-            record.status = "died"
-            bus.emit(events.Note(node=self.id, text="The kernel was restarted and the context loaded again."))
-        if result.report is not None and result.report.text:
-            self.best = Answer.of_report(result.report)
+        if result.restart is not None:
+            record.restart, record.lost, self._variables = result.restart, self._variables, {}
+            bus.emit(events.Note(node=self.id, text=f"The kernel was restarted: {result.restart}."))
+        if result.report is not None:
+            self._variables = result.report.variables
+            if result.report.text:
+                self.best = Answer.of_report(result.report)
         return record
 
     def stop(self, limit: LimitReached) -> Answer:

@@ -152,9 +152,9 @@ class Session:
         self._cells[request] = cell
         try:
             overran = await self._run(cell)
-        except KernelDied:
+        except KernelDied as death:
             await self._restart()
-            return CellResult("died", time.monotonic() - started, None)
+            return CellResult("died", time.monotonic() - started, None, str(death))
         finally:
             self._cells.pop(request, None)
         result = cell.result(time.monotonic() - started, overran)
@@ -204,7 +204,7 @@ class Session:
         """Wait for a cell's end; raise `KernelDied` when its kernel is gone."""
         await self._first(cell.done, seconds)
         if not cell.done.done() and self._death.done():
-            raise KernelDied("The kernel died while it ran a cell.")
+            raise KernelDied(_cause(self._death.result()))
         return cell.done.done()
 
     async def _restart(self) -> None:
@@ -246,7 +246,7 @@ class Session:
         if future.done():
             return future.result()
         if self._death.done():
-            raise KernelDied("the kernel's process ended")
+            raise KernelDied(_cause(self._death.result()))
         raise TimeoutError(f"no answer within {seconds:g} s")
 
     def _on_shell(self, msg: dict[str, Any], size: int) -> None:
@@ -293,3 +293,13 @@ class Session:
         if full != self._holding and self._connection is not None:
             self._holding = full
             (self._connection.pause if full else self._connection.resume)("control")
+
+
+def _cause(status: int | None) -> str:
+    """Say how a process ended."""
+    if status is None or status >= 0:
+        return f"its process ended with status {status}"
+    try:
+        return f"its process was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"its process was ended by signal {-status}"

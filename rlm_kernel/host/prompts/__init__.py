@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -25,7 +25,7 @@ _ENDINGS = {
     "error": "",
     "interrupted": "The cell was interrupted.",
     "timeout": "The cell ran too long and was stopped.",
-    "died": "The kernel died and was restarted: your variables are lost, `context` is loaded again.",
+    "died": "The kernel died.",
 }
 
 
@@ -36,6 +36,10 @@ class CellRecord:
     status: CellStatus = "ok"
     report: wire.CellReport | None = None
     output: list[str] = field(default_factory=list)
+    restart: str | None = None
+    """Why the kernel had to be restarted."""
+    lost: dict[str, str] = field(default_factory=dict)
+    """The variables that went with it, and their types."""
 
     def answers(self) -> bool:
         """Whether the cell said that ``answer`` is ready."""
@@ -59,7 +63,7 @@ def observation(records: Sequence[CellRecord], problem: str | None, iteration: i
         parts.append(f"{label}\n{_shown(record)}")
     variables = records[-1].report.variables if records and records[-1].report else {}
     if variables:
-        parts.append("Your variables: " + ", ".join(f"{name} ({kind})" for name, kind in variables.items()))
+        parts.append(f"Your variables: {_listed(variables)}")
     parts.append(f"Iteration {iteration + 1} of {iterations}.")
     return Message("user", "\n\n".join(parts))
 
@@ -79,9 +83,16 @@ def _shown(record: CellRecord) -> str:
     if len(text) > OUTPUT_CHARACTERS:
         text = f"{text[:OUTPUT_CHARACTERS]}\n... {len(text) - OUTPUT_CHARACTERS:,} more characters were cut off."
     notes = [_ENDINGS[record.status]]
+    if record.restart is not None:
+        lost = f"Your variables are lost: {_listed(record.lost)}." if record.lost else "You had no variables to lose."
+        notes.append(f"The kernel was restarted because {record.restart}. {lost} `context` is loaded again.")
     if record.report is not None and record.report.restored:
         notes.append(f"Reserved names were put back: {', '.join(record.report.restored)}.")
     return "\n".join(filter(None, [text or "(the cell printed nothing)", *notes]))
+
+
+def _listed(variables: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} ({kind})" for name, kind in variables.items())
 
 
 @cache

@@ -20,6 +20,7 @@ from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.sandboxes import seccomp
 from rlm_kernel.host.sandboxes.base import BoxProvisioner, kernel_environment, python_folders
 from rlm_kernel.host.sandboxes.warm import WarmParent
+from rlm_kernel.kernel.confinement import landlock_version
 
 HOME = "/w"
 INPUTS = "/inputs"
@@ -67,9 +68,10 @@ class BubblewrapProvisioner(BoxProvisioner):
 
         Memory that processes share by name is for the first kernel only.
         """
-        if self.box.sandbox_per_kernel:
+        if not landlock_version():
             return wire.Confinement(limits)
-        own = ["/dev/shm"] if self.folder is self.box.folders[0] else []  # noqa: S108
+        first = self.box.sandbox_per_kernel or self.folder is self.box.folders[0]
+        own = ["/dev/shm"] if first else []  # noqa: S108
         devices = [f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom")]
         readable = ["/usr", "/lib", "/lib32", "/lib64", "/etc", "/sys", "/proc", *python_folders()]
         readable += [*self.box.options.packages, self.inputs_in_box()]
@@ -104,9 +106,9 @@ class BubblewrapProvisioner(BoxProvisioner):
         for name, value in kernel_environment(HOME).items():
             arguments += ["--setenv", name, value]
         folders = [*python_folders(), *self.box.options.packages]
-        parents = {str(parent) for path in [*SYSTEM_FILES, *folders] for parent in Path(path).parents}
-        for parent in sorted(parents - {"/"}):
-            arguments += ["--dir", parent]  # bwrap itself makes them for root only
+        parents = {parent for path in (*SYSTEM_FILES, *folders, self.inputs_in_box()) for parent in Path(path).parents}
+        for parent in sorted(parents - {Path("/")}):
+            arguments += ["--dir", str(parent)]  # bwrap itself makes them for root only
         arguments += _system_libraries()
         for path in folders:
             arguments += ["--ro-bind", path, path]
