@@ -19,6 +19,7 @@ Before there is a kernel, the host talks to the warm parent in the box over a so
     Warm    host -> parent   once, first: who to be
     Fork    host -> parent   become a kernel; its descriptors travel with the line
     Signal  host -> parent
+    Clear   host -> parent   end what a kernel has started, but not the kernel
     Ended   parent -> host
 """
 
@@ -101,11 +102,23 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Clear:
+    """Kill every process that a kernel has started."""
+
+    id: int
+    clear: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
-    """A kernel process ended; ``status`` is its exit code, or minus the signal that ended it."""
+    """A kernel process ended; ``status`` is its exit code, or minus the signal that ended it.
+
+    ``reason`` says why the parent had ended it, where it had.
+    """
 
     id: int
     status: int
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

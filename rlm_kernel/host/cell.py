@@ -57,6 +57,11 @@ class RunningCell:
             return CellResult("timeout", seconds, None, "it could not be interrupted")
         return CellResult(_status(self.reply, overran), seconds, _report(self.reply))
 
+    @property
+    def went_too_far(self) -> bool:
+        """Whether it was interrupted, or could start no more processes."""
+        return self.reply is not None and self.reply["content"].get("ename") in ("KeyboardInterrupt", "BlockingIOError")
+
     def _settle(self) -> None:
         if self.reply is not None and self._idle and not self.done.done():
             self.done.set_result(None)

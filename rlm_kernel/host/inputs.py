@@ -21,8 +21,6 @@ RAW = (bytes, bytearray, memoryview, Path)
 """What crosses as the bytes it is. Every `Path` is a file here: a folder has become a dict by then."""
 CHUNK = 1 << 20
 """Characters of a text that are encoded at a time."""
-COPIES = 2
-"""How often an input is in the kernel's memory when it is decoded: the file, mapped, and the value."""
 NOTHING_BOUND: Mapping[Path, str] = MappingProxyType({})
 
 
@@ -44,7 +42,7 @@ def check(context: Any, memory_bytes: int | None = None, *, encoding: str | None
         It is empty, does not exist, cannot be read, cannot fit into the kernel, or is of a type that cannot cross.
     """
     size = _size(context, encoding)
-    copies = 1 if frames.library(context) or (encoding is None and isinstance(context, RAW)) else COPIES
+    copies = 2 if isinstance(context, list | tuple | Mapping) else 1  # JSON, then values
     if memory_bytes is not None and size * copies > memory_bytes:
         raise ContextError(
             f"The context has {_mib(size)} MiB and needs {_mib(size * copies)} MiB of memory while it is loaded, "

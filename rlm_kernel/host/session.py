@@ -160,6 +160,8 @@ class Session:
         result = cell.result(time.monotonic() - started, overran)
         if cell.reply is None:
             await self._restart()
+        elif cell.went_too_far and hasattr(self._provisioner, "clear"):
+            self._provisioner.clear()  # its processes have outlived the cell that was stopped
         return result
 
     async def close(self) -> None:
@@ -204,8 +206,17 @@ class Session:
         """Wait for a cell's end; raise `KernelDied` when its kernel is gone."""
         await self._first(cell.done, seconds)
         if not cell.done.done() and self._death.done():
-            raise KernelDied(_cause(self._death.result()))
+            raise KernelDied(self._cause())
         return cell.done.done()
+
+    def _cause(self) -> str:
+        """Say how the kernel's process ended."""
+        status = self._death.result()
+        if (reason := getattr(self._provisioner, "reason", None)) is not None:
+            return str(reason)
+        if status is None or status >= 0:
+            return f"its process ended with status {status}"
+        return f"its process was ended by signal {-status} ({signal.strsignal(-status)})"
 
     async def _restart(self) -> None:
         await self._stop()
@@ -246,7 +257,7 @@ class Session:
         if future.done():
             return future.result()
         if self._death.done():
-            raise KernelDied(_cause(self._death.result()))
+            raise KernelDied(self._cause())
         raise TimeoutError(f"no answer within {seconds:g} s")
 
     def _on_shell(self, msg: dict[str, Any], size: int) -> None:
@@ -293,13 +304,3 @@ class Session:
         if full != self._holding and self._connection is not None:
             self._holding = full
             (self._connection.pause if full else self._connection.resume)("control")
-
-
-def _cause(status: int | None) -> str:
-    """Say how a process ended."""
-    if status is None or status >= 0:
-        return f"its process ended with status {status}"
-    try:
-        return f"its process was ended by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"its process was ended by signal {-status}"

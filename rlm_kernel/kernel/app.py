@@ -54,6 +54,7 @@ class RLMKernel(IPythonKernel):
         super().__init__(**kwargs)
         self._execute_sleep = 0
         self._process = os.getpid()
+        self._went_too_far = False
         self.bridge = Bridge(self)
         self.namespace = Namespace(self.shell.user_ns, self.bridge)
         self.control_handlers["rlm_attach_request"] = self.rlm_attach_request
@@ -93,7 +94,15 @@ class RLMKernel(IPythonKernel):
         """Run a cell; calls that an interrupt had refused are allowed again."""
         self.bridge.start_cell()
         allowance.renew()
+        self._bury()
         await super().execute_request(stream, ident, parent)
+
+    def _bury(self) -> None:
+        """Free the places of processes that the host has killed after a cell that went too far."""
+        with contextlib.suppress(ChildProcessError):
+            while self._went_too_far and os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        self._went_too_far = False
 
     def finish_metadata(self, parent: Any, metadata: dict[str, Any], reply_content: Any) -> dict[str, Any]:
         """Add the REPL's state to the cell's reply."""
@@ -125,6 +134,7 @@ class RLMKernel(IPythonKernel):
             os._exit(1)
         if reply.get("ename") == "CancelledError":  # a top-level await that was interrupted
             reply["ename"] = "KeyboardInterrupt"
+        self._went_too_far = reply.get("ename") in ("KeyboardInterrupt", "BlockingIOError")
         return reply
 
     async def interrupt_request(self, stream: Any, ident: list[bytes], parent: dict[str, Any]) -> None:

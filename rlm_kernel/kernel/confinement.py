@@ -96,11 +96,16 @@ def become(user: int, reads_all: bool) -> None:
             raise OSError(ctypes.get_errno(), "capset")
 
 
-def guard_children() -> None:
-    """Adopt orphans of this process's children, and hide its own memory from processes of the same user."""
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends."""
     if sys.platform.startswith("linux"):
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
-        _prctl(PR_SET_DUMPABLE, 0)
+
+
+def hide_memory(hidden: bool) -> None:
+    """Hide this process's memory and environment from others of the same user, or let them be measured."""
+    if sys.platform.startswith("linux"):
+        _prctl(PR_SET_DUMPABLE, int(not hidden))
 
 
 def _limit(kind: int, value: int) -> None:

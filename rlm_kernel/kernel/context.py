@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import mmap
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from rlm_kernel import wire
 from rlm_kernel.errors import ContextError
 from rlm_kernel.kernel.frames import describe_frame, read_frame
+from rlm_kernel.kernel.text import read_text
 
 TOO_BIG = "it does not fit into the kernel's memory. Raise memory_mb, or pass less."
 
@@ -19,7 +19,7 @@ TOO_BIG = "it does not fit into the kernel's memory. Raise memory_mb, or pass le
 def load(request: wire.Load) -> Any:
     """Read and decode the file; text keeps its line ends byte for byte.
 
-    At the peak a text is in memory twice: the file, mapped, and the ``str``. Bytes are there once.
+    At the peak a text is in memory once, and so are bytes; a list or dict is there as text and as values.
 
     Raises
     ------
@@ -28,9 +28,6 @@ def load(request: wire.Load) -> Any:
     """
     try:
         return _load(request)
-    except UnicodeDecodeError as error:
-        what = f"byte {error.start:,} is not valid {request.encoding} ({error.reason})"
-        reason = f"{what}. Choose another encoding=, or an encoding_errors= such as 'replace'."
     except MemoryError:
         reason = TOO_BIG
     except OSError as error:  # a mapping that the limit forbids is one too
@@ -61,19 +58,10 @@ def _load(request: wire.Load) -> Any:
     if request.kind == "bytes":
         return Path(request.path).read_bytes()
     if request.kind == "json":
-        return json.loads(_text(request.path, "utf-8", "surrogatepass"))
+        return json.loads(read_text(request.path, "utf-8", "surrogatepass"))
     if request.kind == "text":
-        return _text(request.path, request.encoding, request.errors)
+        return read_text(request.path, request.encoding, request.errors)
     return read_frame(request.path, request.kind)
-
-
-def _text(path: str, encoding: str, errors: str) -> str:
-    """Decode a file in one go, from the page cache: reading it first would cost one more copy."""
-    with Path(path).open("rb") as file:
-        if file.seek(0, 2) == 0:  # an empty file cannot be mapped
-            return ""
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return str(data, encoding, errors)
 
 
 def _kinds(values: Collection[Any]) -> str:

@@ -2,7 +2,8 @@
 
 The host talks to it over an inherited socket pair, a JSON line per message (`rlm_kernel.wire`). It runs no code of
 a model's: it forks, forwards signals, reports ends, and kills what a dead kernel leaves behind. When the host has
-gone, it ends with all its kernels.
+gone, it ends with all its kernels. The system bounds the memory of one process; this parent bounds that of a kernel
+with all the processes it has started.
 
 It makes no thread and no zmq context before it forks: neither survives a fork.
 """
@@ -28,9 +29,14 @@ from typing import Any, NoReturn
 import psutil
 
 from rlm_kernel import wire
-from rlm_kernel.kernel import confinement
+from rlm_kernel.kernel import confinement, family
 
 MESSAGE_BYTES = 65536
+
+MEMORY_SECONDS = 0.25
+"""How often a kernel's memory is looked at while it has processes of its own."""
+
+CLEARING_ROUNDS = 100
 
 PRELOADED = (
     "rlm_kernel.kernel.app",
@@ -53,8 +59,9 @@ class ForkServer:
 
     def __init__(self, host: socket.socket) -> None:
         self._host = host
-        self._kernels: dict[int, int] = {}
-        """Process id -> the host's id of a kernel that lives."""
+        self._kernels: dict[int, wire.Fork] = {}
+        """Process id -> what was asked for, of the kernels that live."""
+        self._reasons: dict[int, str] = {}
         self._received = b""
         self._descriptors: deque[int] = deque()
 
@@ -69,7 +76,8 @@ class ForkServer:
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         while True:
-            ready, _, _ = select.select([host, wakeup], [], [])
+            ready, _, _ = select.select([host, wakeup], [], [], MEMORY_SECONDS if self._kernels else None)
+            self._bound_memory()
             if wakeup in ready:
                 os.read(wakeup, 4096)
                 self._reap()
@@ -90,6 +98,8 @@ class ForkServer:
                 self._fork(wire.decode(wire.Fork, message))
             elif "signal" in message:
                 self._forward(wire.decode(wire.Signal, message))
+            elif "clear" in message:
+                self._clear(wire.decode(wire.Clear, message))
             else:
                 self._become(wire.decode(wire.Warm, message))
         return bool(data)
@@ -98,7 +108,7 @@ class ForkServer:
         sys.path += request.packages  # behind everything else: they shadow nothing
         if request.user is not None:
             confinement.become(request.user, request.reads_all)
-            confinement.guard_children()  # a change of user makes a process readable again
+        confinement.hide_memory(True)
 
     def _fork(self, request: wire.Fork) -> None:
         descriptors = {name: self._descriptors.popleft() for name in wire.FORK_DESCRIPTORS}
@@ -110,11 +120,21 @@ class ForkServer:
             become_kernel(request, descriptors)
         for descriptor in descriptors.values():
             os.close(descriptor)
-        self._kernels[process] = request.id
+        self._kernels[process] = request
+
+    def _clear(self, request: wire.Clear) -> None:
+        """Kill a kernel's descendants, faster than they can multiply: first they are stopped."""
+        for process in [process for process, kernel in self._kernels.items() if kernel.id == request.id]:
+            for _ in range(CLEARING_ROUNDS):
+                living = [member for member in family.members(process)[1:] if not family.is_zombie(member)]
+                for number in (signal.SIGSTOP, signal.SIGKILL) if living else ():
+                    for member in living:
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(member, number)
 
     def _forward(self, request: wire.Signal) -> None:
         for process, kernel in self._kernels.items():
-            if kernel == request.id:
+            if kernel.id == request.id:
                 self._kill(process, request.signal)
 
     def _kill(self, process: int, number: int) -> None:
@@ -134,10 +154,19 @@ class ForkServer:
             if process == 0:
                 return
             if process in self._kernels:
-                ended = wire.Ended(self._kernels.pop(process), os.waitstatus_to_exitcode(status))
+                kernel, reason = self._kernels.pop(process), self._reasons.pop(process, None)
+                ended = wire.Ended(kernel.id, os.waitstatus_to_exitcode(status), reason)
                 with contextlib.suppress(OSError):  # the host has gone
                     self._host.sendall(json.dumps(wire.encode(ended)).encode() + b"\n")
             self._sweep(keep=self._kernels)
+
+    def _bound_memory(self) -> None:
+        """Kill a kernel whose processes together use more than one alone may."""
+        for process, kernel in self._kernels.items():
+            limit, members = kernel.confinement.limits.get("AS", 0), family.members(process)
+            if limit and len(members) > 1 and process not in self._reasons and family.exceeds(members, limit):
+                self._reasons[process] = f"its processes together used more than {limit >> 20:,} MiB"
+                self._kill(process, signal.SIGKILL)
 
     def _sweep(self, keep: Any) -> None:
         """Kill orphans: processes that have left their kernel became children of this one."""
@@ -161,6 +190,7 @@ def become_kernel(request: wire.Fork, descriptors: dict[str, int]) -> NoReturn:
         os.environ.update(dict.fromkeys(("HOME", "TMPDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR"), request.home))
         os.environ["IPYTHONDIR"] = f"{request.home}/.ipython"
         tempfile.tempdir = None
+        confinement.hide_memory(False)  # the parent measures it; Landlock keeps siblings out
         confinement.confine(request.confinement)
 
         from rlm_kernel.kernel import app
@@ -176,7 +206,7 @@ def become_kernel(request: wire.Fork, descriptors: dict[str, int]) -> NoReturn:
 
 def main(descriptor: int) -> None:
     """Warm up and serve. ``descriptor`` is this end of the host's socket pair."""
-    confinement.guard_children()
+    confinement.adopt_orphans()
     _leave_out_debugpy()
     for name in PRELOADED:
         importlib.import_module(name)

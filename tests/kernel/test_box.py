@@ -46,10 +46,9 @@ async def test_the_environment_is_an_allowlist_without_secrets(monkeypatch: pyte
     monkeypatch.setenv("MY_TOKEN", "planted-secret")
     code = """
 seen = {"environ": dict(os.environ)}
-for pid in os.listdir("/proc"):
-    if pid.isdigit():
-        try: seen[pid] = open(f"/proc/{pid}/environ").read() + open(f"/proc/{pid}/cmdline").read()
-        except OSError: pass
+for pid in ["self", *range(1, 100)]:
+    try: seen[pid] = open(f"/proc/{pid}/environ").read() + open(f"/proc/{pid}/cmdline").read()
+    except OSError: pass
 print(json.dumps(seen))
 """
     seen = await look(code)
@@ -123,11 +122,10 @@ print(json.dumps([[refused(p) for p in places], written]))
 async def test_the_box_has_its_own_processes_users_and_no_capabilities() -> None:
     code = """
 status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
-pids = [p for p in os.listdir("/proc") if p.isdigit()]
-print(json.dumps([len(pids), os.getuid(), int(status["CapEff"], 16), status["NoNewPrivs"].strip()]))
+print(json.dumps([os.getpid(), os.getuid(), int(status["CapEff"], 16), status["NoNewPrivs"].strip()]))
 """
-    pids, uid, capabilities, no_new_privileges = await look(code)  # type: ignore[misc]
-    assert pids <= 3
+    pid, uid, capabilities, no_new_privileges = await look(code)  # type: ignore[misc]
+    assert pid < 10, "numbers begin at 1 in a namespace of its own"
     assert uid in USERS or (os.geteuid() != 0 and uid == 65534)
     assert (capabilities, no_new_privileges) == (0, "1")
 

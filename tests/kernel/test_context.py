@@ -16,6 +16,8 @@ from rlm_kernel import RLM, ScriptedModel, wire
 from rlm_kernel.errors import ContextError
 from rlm_kernel.host.inputs import CHUNK, prepare
 from rlm_kernel.host.session import Session
+from rlm_kernel.kernel import text
+from rlm_kernel.kernel.text import PIECE_BYTES, read_text
 from tests.kernel.vocabulary import kernel, run
 
 MEBI = 1 << 20
@@ -97,6 +99,7 @@ class TestBytes:
         [
             (b"\xff\xfe\x00", "utf-8", "byte 0 is not valid utf-8 (invalid start byte)"),
             (b"x" * 1_234_567 + b"\xc3", "utf-8", "byte 1,234,567 is not valid utf-8 (unexpected end of data)"),
+            (b"x" + b"\xc3\xa9" * 10_000_000 + b"\xff", "utf-8", "byte 20,000,001 is not valid utf-8 (invalid start"),
             (b"ok\x81", "cp1252", "byte 2 is not valid cp1252"),
             (b"abc", "utf-16-le", "byte 2 is not valid utf-16-le (truncated data)"),
         ],
@@ -119,11 +122,51 @@ class TestBytes:
             assert await hash_in_kernel(session, "context") == sha256(EVERY_BYTE)
 
 
+class TestPieces:
+    """A text that is read in pieces is the text that is read in one go. No kernel: every border is tried."""
+
+    ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32", "utf-7", "latin-1", "cp1252", "shift_jis")
+
+    @pytest.fixture(params=[1, 2, 3, 5, 7])
+    def _small_pieces(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(text, "PIECE_BYTES", request.param)
+
+    @pytest.mark.usefixtures("_small_pieces")
+    @pytest.mark.parametrize("encoding", [*ENCODINGS, "gb18030", "iso2022_jp", "euc_kr", "big5"])
+    def test_valid_text(self, encoding: str, tmp_path: Path) -> None:
+        data = "a\r\n\u00e9\u65e5\u672c\uac00\U0001f600\0\r".encode(encoding, "ignore")
+        (tmp_path / "f").write_bytes(data)
+        assert read_text(str(tmp_path / "f"), encoding, "strict") == data.decode(encoding)
+
+    @pytest.mark.usefixtures("_small_pieces")
+    @pytest.mark.parametrize("policy", ["replace", "ignore", "backslashreplace", "surrogateescape"])
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "cp1252", "shift_jis", "gb18030", "ascii"])
+    def test_invalid_text(self, encoding: str, policy: str, tmp_path: Path) -> None:
+        for data in (EVERY_BYTE[:256], bytes(reversed(range(256))), AWKWARD[:-3] + b"\xf0\x9f\x98"):
+            (tmp_path / "f").write_bytes(data)
+            assert read_text(str(tmp_path / "f"), encoding, policy) == data.decode(encoding, policy)
+
+    @pytest.mark.usefixtures("_small_pieces")
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16-le", "cp1252", "shift_jis", "gb18030", "ascii"])
+    def test_the_byte_that_is_named(self, encoding: str, tmp_path: Path) -> None:
+        for data in (b"\xef\xbb\xbfabc\xff\xffd", b"abcd\x81", b"abc", bytes(range(256)), AWKWARD[:-3] + b"\xf0\x9f"):
+            (tmp_path / "f").write_bytes(data)
+            try:
+                data.decode(encoding)
+            except UnicodeDecodeError as error:
+                start = error.start + (3 if encoding == "utf-8-sig" and data.startswith(b"\xef\xbb\xbf") else 0)
+                with pytest.raises(ContextError, match=rf"^byte {start} is not valid {encoding}"):
+                    read_text(str(tmp_path / "f"), encoding, "strict")
+            else:
+                assert read_text(str(tmp_path / "f"), encoding, "strict") == data.decode(encoding)
+
+
 class TestValues:
     """Text, lists and dicts of the host's."""
 
     async def test_text_with_lone_surrogates_arrives_across_chunk_borders(self, session: Session) -> None:
-        text = "a" * (CHUNK - 1) + "\ud83d\ude00\U0001f600\r\n\r" + "\u00e9" * CHUNK + "\udc80"
+        text = "a" * (CHUNK - 1) + "\ud83d\ude00\U0001f600\r\n\r" + "\u00e9" * CHUNK + "\udc80" * (6 * MEBI)
+        assert len(text) * 3 > PIECE_BYTES
         loaded = await load(session, text)
         assert loaded.length == len(text)
         assert await hash_in_kernel(session, "context.encode('utf-8', 'surrogatepass')") == sha256(
@@ -162,18 +205,27 @@ class TestValues:
 class TestMemory:
     """The peak in the kernel, and the limit."""
 
-    @pytest.mark.parametrize(("encoding", "copies"), [("utf-8", 2.0), (None, 1.0)])
-    async def test_the_peak_is_the_file_and_the_value(
-        self, session: Session, encoding: str | None, copies: float
+    @pytest.mark.parametrize(
+        ("sample", "encoding", "mebi"),
+        [
+            (b"0123456789abcdef", "utf-8", 128),
+            (b"0123456789abcdef", None, 128),
+            ("\u201c123456789abcdef".encode(), "utf-8", 256 * 16 // 18),
+            ("\u0436\u0438\u0437\u043d\u044c\r\n\t".encode(), "utf-8", 256 * 8 // 13),
+        ],
+    )
+    async def test_the_peak_is_the_value_and_a_piece_of_the_file(
+        self, session: Session, sample: bytes, encoding: str | None, mebi: int
     ) -> None:
         async def peak() -> int:
             line = "next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))"
             return int((await run(session, f"print({line}.split()[1])")).text) // 1024
 
         before = await peak()
-        await load(session, b"0123456789abcdef" * (4 * MEBI), encoding=encoding)
+        await load(session, sample * (128 * MEBI // len(sample)), encoding=encoding)
         grown = await peak() - before
-        assert grown <= 64 * copies + 8, f"{grown} MiB for 64 MiB"
+        pieces = 0 if encoding is None else 4 * PIECE_BYTES // MEBI  # the bytes, the codec's copy, the text of 2 bytes
+        assert grown <= mebi + pieces + 16, f"{grown} MiB for a value of {mebi} MiB"
 
     @pytest.mark.parametrize("kind", ["text", "bytes", "json"])
     async def test_what_does_not_fit_is_an_error_and_the_kernel_lives(self, kind: Any) -> None:

@@ -36,6 +36,10 @@ CPU_SECONDS = 24 * 3600
 KERNEL_THREADS = 16
 """What a kernel has for itself, generously."""
 
+DEVICES = tuple(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom"))
+PROC = tuple(f"/proc/{name}" for name in ("self", "cpuinfo", "loadavg", "meminfo", "stat", "uptime", "version"))
+"""What a kernel may read there: itself and the machine, but no other process."""
+
 
 class BoxProvisioner(LocalProvisioner):
     """Starts kernels by forking a warm parent; a subclass says in what box that one is."""
@@ -124,10 +128,20 @@ class BoxProvisioner(LocalProvisioner):
         """Wait for the kernel's end."""
         return 0 if self._kernel is None else await asyncio.shield(self._kernel.ended)
 
+    @property
+    def reason(self) -> str | None:
+        """Why the box had ended the kernel, where it had."""
+        return None if self._kernel is None else self._kernel.reason
+
     async def send_signal(self, signum: int) -> None:
         """Signal the kernel, through its parent."""
         if self._kernel is not None and self._parent is not None:
             self._parent.signal(self._kernel, signum)
+
+    def clear(self) -> None:
+        """Kill what the kernel has started, but not the kernel."""
+        if self._kernel is not None and self._parent is not None:
+            self._parent.clear(self._kernel)
 
     async def kill(self, restart: bool = False) -> None:
         """Kill the kernel and wait until it is gone (milliseconds)."""

@@ -31,7 +31,7 @@ class BoxOptions:
     sandbox
         The sandbox's name, such as ``bubblewrap``.
     memory_mb
-        Address space of each process, in MiB. Several processes together may use more.
+        Address space of a kernel's process, and memory of all that it has started together, in MiB.
     disk_mb
         The box's writable file system, and the longest file in it, in MiB.
     max_processes

@@ -18,7 +18,7 @@ from pathlib import Path
 from rlm_kernel import wire
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.sandboxes import seccomp
-from rlm_kernel.host.sandboxes.base import BoxProvisioner, kernel_environment, python_folders
+from rlm_kernel.host.sandboxes.base import DEVICES, PROC, BoxProvisioner, kernel_environment, python_folders
 from rlm_kernel.host.sandboxes.warm import WarmParent
 from rlm_kernel.kernel.confinement import landlock_version
 
@@ -72,10 +72,9 @@ class BubblewrapProvisioner(BoxProvisioner):
             return wire.Confinement(limits)
         first = self.box.sandbox_per_kernel or self.folder is self.box.folders[0]
         own = ["/dev/shm"] if first else []  # noqa: S108
-        devices = [f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom")]
-        readable = ["/usr", "/lib", "/lib32", "/lib64", "/etc", "/sys", "/proc", *python_folders()]
+        readable = ["/usr", "/lib", "/lib32", "/lib64", "/etc", "/sys", *PROC, *python_folders()]
         readable += [*self.box.options.packages, self.inputs_in_box()]
-        return wire.Confinement(limits, readable, [self.home(), *devices, *own])
+        return wire.Confinement(limits, readable, [self.home(), *DEVICES, *own])
 
     def start_parent(self, cmd: list[str]) -> WarmParent:
         """Start the parent under ``bwrap``.

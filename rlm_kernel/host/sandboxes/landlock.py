@@ -15,11 +15,9 @@ from pathlib import Path
 from rlm_kernel import wire
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.sandboxes import seccomp
-from rlm_kernel.host.sandboxes.base import BoxProvisioner, kernel_environment, python_folders
+from rlm_kernel.host.sandboxes.base import DEVICES, PROC, BoxProvisioner, kernel_environment, python_folders
 from rlm_kernel.host.sandboxes.warm import WarmParent
 from rlm_kernel.kernel.confinement import landlock_version
-
-DEVICES = ("null", "zero", "full", "random", "urandom")
 
 
 class LandlockProvisioner(BoxProvisioner):
@@ -43,11 +41,10 @@ class LandlockProvisioner(BoxProvisioner):
         """Everything: limits, paths and system calls."""
         readable = ["/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib32", "/lib64"]
         readable += ["/etc/ld.so.cache", "/usr/share/zoneinfo", *python_folders(), *self.box.options.packages]
-        readable += [str(self.folder.inputs), *self.folder.shown.values()]
+        readable += [*PROC, str(self.folder.inputs), *self.folder.shown.values()]
         program = seccomp.program()
         assert program is not None
-        devices = [f"/dev/{name}" for name in DEVICES]
-        return wire.Confinement(limits, readable, [self.home(), *devices], base64.b64encode(program).decode())
+        return wire.Confinement(limits, readable, [self.home(), *DEVICES], base64.b64encode(program).decode())
 
     def start_parent(self, cmd: list[str]) -> WarmParent:
         """Start the parent unconfined: it runs no code of a model's."""

@@ -18,6 +18,9 @@ from rlm_kernel.errors import SandboxError, WireError
 class ForkedKernel:
     """A kernel process. `ended` becomes its exit status (minus the signal that ended it)."""
 
+    reason: str | None = None
+    """Why its parent had ended it, where it had."""
+
     def __init__(self, number: int) -> None:
         self.number = number
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -95,6 +98,11 @@ class WarmParent:
         if kernel.number in self._kernels:
             self._send(wire.Signal(kernel.number, number), [])
 
+    def clear(self, kernel: ForkedKernel) -> None:
+        """Kill what a kernel has started."""
+        if kernel.number in self._kernels:
+            self._send(wire.Clear(kernel.number), [])
+
     async def close(self) -> None:
         """End it with all its kernels, and wait until the box is gone (milliseconds)."""
         self._hang_up()
@@ -123,6 +131,7 @@ class WarmParent:
                 continue
             kernel = self._kernels.pop(ended.id, None)
             if kernel is not None and not kernel.ended.done():
+                kernel.reason = ended.reason
                 kernel.ended.set_result(ended.status)
         if not data:
             self._hang_up()
