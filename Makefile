@@ -7,8 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_STAMP := $(VENV)/.demo-installed
 DEV_STAMP := $(VENV)/.dev-installed
+PEER_VERSION := 0.1.3
+PEER_VENV := .venv-rlms
+PEER_STAMP := $(PEER_VENV)/.rlms-$(PEER_VERSION)-installed
 
-.PHONY: demo test lint format notebook clean
+.PHONY: bench demo test lint format notebook clean
 
 demo: $(DEMO_STAMP)
 	$(BIN)/python notebooks/first_run.py
@@ -31,6 +34,9 @@ format: $(DEV_STAMP)
 notebook: $(DEV_STAMP)
 	$(BIN)/jupyter lab notebooks/01_first_run.ipynb
 
+bench: $(DEV_STAMP) $(PEER_STAMP)
+	$(BIN)/python -m tests.benchmarks --peer $(PEER_VENV)/bin/python $(ARGS)
+
 clean:
 	rm -rf $(VENV)
 
@@ -47,4 +53,9 @@ $(DEMO_STAMP): pyproject.toml | $(BIN)/python
 $(DEV_STAMP): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	$(BIN)/rlm models install smollm2
+	@touch $@
+
+$(PEER_STAMP): | $(BIN)/python
+	@$(PYTHON) -m venv --clear $(PEER_VENV)
+	$(PEER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'rlms[ipython]==$(PEER_VERSION)'
 	@touch $@

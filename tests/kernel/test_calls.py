@@ -102,6 +102,8 @@ async def test_an_interrupt_ends_waiting_calls_at_once_and_cancels_them_on_the_h
         for code, calls in in_flight.items():
             cell = asyncio.create_task(run(session, code, ok=False))
             await until(lambda calls=calls: len(session._calls) == calls)
+            # CPython's locks are not safe against a signal at the very moment they are taken: let the cell wait first.
+            await asyncio.sleep(0.2)
             session._channels.send("control", "interrupt_request", {})
             assert (await cell).result.status == "interrupted", code
             await until(lambda: not session._calls)
