@@ -180,7 +180,8 @@ class BoxProvisioner(LocalProvisioner):
 def kernel_environment(home: str) -> dict[str, str]:
     """Return the allowlist: what Python and IPython need, and nothing of the host's environment."""
     return {
-        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # a big context is decoded twice as fast into huge pages
+        # Huge pages: a big context is decoded twice as fast. Few arenas: each reserves 64 MB of the memory limit.
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=2",
         "HOME": home,
         "IPYTHONDIR": f"{home}/.ipython",
         "JUPYTER_RUNTIME_DIR": home,
