@@ -42,5 +42,5 @@ def candidates(line: str, shell: Any) -> list[str]:
     if before in TAKE_VARIABLE:
         return sorted(n for n in shell.user_ns if n not in shell.user_ns_hidden and not n.startswith("_"))
     if before == "--sandbox":
-        return sandbox_names()
+        return list(sandbox_names())
     return sorted([*OWN_FLAGS, *FLAGS])

@@ -36,4 +36,10 @@ async def asking(
 
 
 async def ask(model: Model, prompt: str = "hello") -> Reply:
+    """Ask as a root model is asked: somebody watches the text come, so it is streamed."""
+    return await model.complete([Message("user", prompt)], lambda text: None)
+
+
+async def ask_whole(model: Model, prompt: str = "hello") -> Reply:
+    """Ask as a sub-call does."""
     return await model.complete([Message("user", prompt)])

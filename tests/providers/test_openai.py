@@ -8,7 +8,7 @@ from rlm_kernel.errors import ModelError
 from rlm_kernel.events.values import Message, Usage
 from rlm_kernel.host.providers.base import ModelOptions
 from rlm_kernel.host.providers.openai import OpenAIModel
-from tests.providers.chat import ask, asking, openai_model
+from tests.providers.chat import ask, ask_whole, asking, openai_model
 from tests.providers.fake_servers import Item, NoChoices, Raw, Text
 
 WHOLE = {"stream": False}
@@ -16,10 +16,16 @@ WHOLE = {"stream": False}
 
 async def test_the_chat_goes_out_as_roles_and_contents() -> None:
     async with asking(openai_model, ["ok"]) as (model, server):
-        await model.complete([Message("system", "be brief"), Message("user", "hello")])
+        await model.complete([Message("system", "be brief"), Message("user", "hello")], lambda text: None)
         body = server.requests[0].body
         assert body["messages"] == [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hello"}]
         assert (body["model"], body["stream_options"]) == ("m", {"include_usage": True})
+
+
+async def test_a_reply_that_nobody_watches_is_asked_for_whole() -> None:
+    async with asking(openai_model, ["whole"]) as (model, server):
+        assert (await ask_whole(model)).text == "whole"
+        assert server.requests[0].body["stream"] is False
 
 
 async def test_a_server_that_may_not_stream_is_asked_for_a_whole_reply() -> None:

@@ -42,7 +42,9 @@ class AnthropicModel(SDKModel):
     def _connect(self) -> Any:
         return self._sdk().AsyncAnthropic(api_key=self._key or PLACEHOLDER_KEY, base_url=self._base_url)
 
-    async def _pieces(self, client: Any, messages: Sequence[Message]) -> AsyncGenerator[str | Usage, None]:
+    async def _pieces(
+        self, client: Any, messages: Sequence[Message], watched: bool
+    ) -> AsyncGenerator[str | Usage, None]:
         arguments = {"max_tokens": MAX_TOKENS, **request(messages), **self._sampling}
         try:
             stream = await client.messages.create(model=self._model, stream=True, **arguments)

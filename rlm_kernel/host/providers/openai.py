@@ -41,8 +41,10 @@ class OpenAIModel(SDKModel):
     def _connect(self) -> Any:
         return self._sdk().AsyncOpenAI(api_key=self._key or PLACEHOLDER_KEY, base_url=self._base_url)
 
-    async def _pieces(self, client: Any, messages: Sequence[Message]) -> AsyncGenerator[str | Usage, None]:
-        arguments = {"stream": True, **self._sampling}
+    async def _pieces(
+        self, client: Any, messages: Sequence[Message], watched: bool
+    ) -> AsyncGenerator[str | Usage, None]:
+        arguments = {"stream": watched, **self._sampling}
         if arguments["stream"]:
             arguments.setdefault("stream_options", {"include_usage": True})
         chat = [asdict(message) for message in messages]

@@ -60,14 +60,17 @@ class SDKModel(ABC):
         """Make the SDK's async client; called inside the event loop that will use it."""
 
     @abstractmethod
-    def _pieces(self, client: Any, messages: Sequence[Message]) -> AsyncGenerator[str | Usage, None]:
-        """Ask once; yield text as it comes, and the call's usage if the provider tells it."""
+    def _pieces(self, client: Any, messages: Sequence[Message], watched: bool) -> AsyncGenerator[str | Usage, None]:
+        """Ask once; yield text as it comes, and the call's usage if the provider tells it.
+
+        Where nobody watches the text come, a provider may ask for the whole reply: a stream costs twice the work.
+        """
 
     async def complete(self, messages: Sequence[Message], on_text: OnText | None = None) -> Reply:
         """Answer a chat; see `rlm_kernel.host.providers.base.Model.complete`."""
         texts: list[str] = []
         usage = Usage.of_call(None, None)
-        async with aclosing(self._checked_pieces(messages)) as pieces:
+        async with aclosing(self._checked_pieces(messages, on_text is not None)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Usage):
                     usage = piece
@@ -83,12 +86,12 @@ class SDKModel(ABC):
         if client is not None:
             await client.close()
 
-    async def _checked_pieces(self, messages: Sequence[Message]) -> AsyncGenerator[str | Usage, None]:
+    async def _checked_pieces(self, messages: Sequence[Message], watched: bool) -> AsyncGenerator[str | Usage, None]:
         # Only SDK and HTTP code runs in here (on_text does not), so whatever is raised is a failed model call.
         try:
             if self._client is None:
                 self._client = self._connect()
-            async with aclosing(self._pieces(self._client, messages)) as pieces:
+            async with aclosing(self._pieces(self._client, messages, watched)) as pieces:
                 async for piece in pieces:
                     yield piece
         except RLMError:
