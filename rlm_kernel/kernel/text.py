@@ -14,9 +14,10 @@ PIECE_BYTES = 16 << 20
 
 
 def read_text(path: str, encoding: str, errors: str) -> str:
-    """Decode a file as `bytes.decode` would; line ends and byte order marks are kept.
+    """Decode a file; line ends are kept, and a byte order mark where the encoding keeps it.
 
-    It is read, not mapped: a mapped file that its owner shortens meanwhile ends the process.
+    The text is that of `bytes.decode`, but ``utf-16`` and ``utf-32`` need a byte order mark: no order is guessed.
+    The file is read, not mapped: a mapped file that its owner shortens meanwhile ends the process.
 
     Raises
     ------
@@ -29,6 +30,8 @@ def read_text(path: str, encoding: str, errors: str) -> str:
         except UnicodeDecodeError as error:
             byte = file.tell() - len(error.object) + error.start  # what the codec holds ends where the file was read to
             reason = f"byte {byte:,} is not valid {encoding} ({error.reason})"
+        except UnicodeError as error:  # of the whole: a byte order mark is missing
+            reason = str(error)
     raise ContextError(f"{reason}. Choose another encoding=, or an encoding_errors= such as 'replace'.")
 
 
@@ -40,5 +43,5 @@ def _joined(pieces: Iterable[str]) -> str:
     return text
 
 
-# CPython appends in place to a local str that nothing else refers to; Python 3.11 does once the loop has run for a while.
+# CPython appends in place to a local str that nothing else refers to; 3.11 does it once the loop has run for a while.
 _joined("warm" * 100)

@@ -39,7 +39,11 @@ class OpenAIModel(SDKModel):
         return openai
 
     def _connect(self) -> Any:
-        return self._sdk().AsyncOpenAI(api_key=self._key or PLACEHOLDER_KEY, base_url=self._base_url)
+        # aiohttp: half the work per request of the SDK's own transport.
+        transport = self._sdk().DefaultAioHttpClient()
+        return self._sdk().AsyncOpenAI(
+            api_key=self._key or PLACEHOLDER_KEY, base_url=self._base_url, http_client=transport
+        )
 
     async def _pieces(
         self, client: Any, messages: Sequence[Message], watched: bool

@@ -121,11 +121,13 @@ class SDKModel(ABC):
         status = getattr(error, "status_code", 0)
         if status >= 400:
             return f"{self._refusal(status, _detail(error))} (HTTP {status}: {_detail(error)})"
-        if isinstance(error, sdk.APITimeoutError) or "Timeout" in type(error).__name__:
-            return "gave no reply in time. Try again, or raise the timeout in sampling."
         cause = error.__cause__ or error
         if type(cause).__name__ in BROKEN:
             return f"broke off the connection ({_one_line(cause)}). Try again."
+        if (refused := _refused_connection(error)) is not None:  # aiohttp's transport calls it a timeout
+            return f"could not be reached ({_one_line(refused)}). Check base_url and that the server is running."
+        if isinstance(error, sdk.APITimeoutError) or "Timeout" in type(error).__name__:
+            return "gave no reply in time. Try again, or raise the timeout in sampling."
         if isinstance(error, sdk.APIConnectionError):
             return f"could not be reached ({_one_line(cause)}). Check base_url and that the server is running."
         if isinstance(error, sdk.APIError):
@@ -153,6 +155,14 @@ def _is_http(address: str) -> bool:
         return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
     except ValueError:  # a port that is no number, or an open bracket
         return False
+
+
+def _refused_connection(error: BaseException) -> OSError | None:
+    """Find the system's refusal among the causes of an SDK's error."""
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and len(causes) < 10:
+        causes.append(cause)
+    return next((c for c in causes if isinstance(c, OSError) and not isinstance(c, TimeoutError)), None)
 
 
 def _detail(error: Any) -> str:
