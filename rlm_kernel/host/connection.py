@@ -95,8 +95,11 @@ class Connection:
         """Read a channel's messages."""
         self._streams[channel].on_recv(partial(self._receive, self._handlers[channel]))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the channels; what was not sent yet is dropped."""
+        for stream in self._streams.values():
+            stream.stop_on_recv()
+        await asyncio.sleep(0)  # a stream that is closed while it has an event to handle complains
         for stream in self._streams.values():
             stream.close(linger=0)
         self._client.context.term()

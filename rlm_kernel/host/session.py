@@ -230,8 +230,8 @@ class Session:
             task.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
         if self._connection is not None:
-            self._connection.close()
-            self._connection, self._holding = None, False
+            connection, self._connection, self._holding = self._connection, None, False
+            await connection.close()
         if self._manager is not None:
             with contextlib.suppress(RuntimeError):  # it never started
                 await self._manager.shutdown_kernel(now=True)
