@@ -31,6 +31,11 @@ async def test_a_cell_runs_in_another_process_and_keeps_its_state(session: Sessi
     assert cell.report.variables == {"x": "int"}
 
 
+async def test_output_keeps_its_order(session: Session) -> None:
+    cell = await run(session, "for i in range(500): print(2 * i, flush=True); print(2 * i + 1)")
+    assert cell.text.split() == [str(i) for i in range(1000)]
+
+
 async def test_state_survives_an_exception(session: Session) -> None:
     cell = await run(session, "x = 1\nraise ValueError('boom')", ok=False)
     assert cell.result.status == "error"
