@@ -33,6 +33,7 @@ class RLMMagics(Magics):
     sub_model = Unicode(None, allow_none=True, help="The model of plain sub-calls.").tag(config=True)
     base_url = Unicode(None, allow_none=True, help="Another address of the provider's protocol.").tag(config=True)
     sandbox = Unicode(None, allow_none=True, help="The box for model-written code.").tag(config=True)
+    memory_mb = Integer(None, allow_none=True, help="Memory of each kernel, in MiB.").tag(config=True)
     max_depth = Integer(None, allow_none=True, help="Levels of REPLs.").tag(config=True)
     max_iterations = Integer(None, allow_none=True, help="Turns of the root model.").tag(config=True)
     max_calls = Integer(None, allow_none=True, help="Sub-calls of the whole run.").tag(config=True)

@@ -42,8 +42,9 @@ class RLM:
         question
             What to find out. The root model sees it.
         context
-            The input, of any size: text, a list or dict of JSON values, or a `pathlib.Path` to a text file or a
-            folder of them. It becomes the variable ``context`` of the REPL. Without one, the question is the input.
+            The input, of any size: text, bytes, a list or dict of JSON values, a pandas or polars DataFrame, or a
+            `pathlib.Path` to a file or a folder of text files. Files and bytes are text in ``encoding``. It becomes
+            the variable ``context`` of the REPL. Without one, the question is the input.
 
         Raises
         ------
