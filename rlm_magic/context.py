@@ -24,6 +24,13 @@ def find(name: str | None, user_ns: Mapping[str, Any], **decoding: Any) -> Any:
         return None
     if name in user_ns:
         return user_ns[name]
-    if Path(name).expanduser().exists() or glob.glob(name, recursive=True):  # noqa: PTH207 - it may be absolute
+    if _exists(name) or glob.glob(name, recursive=True):  # noqa: PTH207 - it may be absolute
         return from_paths([name], **decoding)
     raise ContextError(f"--context {name!r}: there is no variable of that name, and no file, folder or match.")
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).expanduser().exists()
+    except (OSError, RuntimeError):  # longer than a path may be; no such user's home
+        return False

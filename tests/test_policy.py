@@ -238,3 +238,13 @@ def test_support_needs_every_name_and_number_and_the_kind_that_is_asked_for(answ
     pieces = map_reduce.passages(NEEDLE)
     search = map_reduce.rank(pieces, QUESTION)
     assert (map_reduce.supported(answer, pieces[0], search) > 0) is good
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_frame_is_read_row_by_row_and_bytes_as_text(library: str) -> None:
+    frame = pytest.importorskip(library).DataFrame({"keeper": ["Agnes", "Peter"], "years": [30, 2]})
+    assert [piece.text for piece in map_reduce.passages(frame)] == [
+        "keeper: Agnes\nyears: 30",
+        "keeper: Peter\nyears: 2",
+    ]
+    assert [piece.text for piece in map_reduce.passages(b"caf\xc3\xa9 \xff")] == ["café \ufffd"]

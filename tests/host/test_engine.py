@@ -69,7 +69,10 @@ async def test_the_history_only_grows_so_that_prompt_caches_hit() -> None:
         (cell("print('x' * 30_000)"), "more characters were cut off."),
         (cell("x = 1"), "(the cell printed nothing)"),
         (cell("context = 2"), "Reserved names were put back: context."),
-        (cell("kept = 1") + cell("import os; os._exit(1)"), "Your variables are lost: kept (int). `context` is loaded again."),
+        (
+            f"{cell('kept = 1')}\n{cell('import os; os._exit(1)')}",
+            "Your variables are lost: kept (int). `context` is loaded again.",
+        ),
     ],
 )
 async def test_a_turn_that_went_wrong_is_one_the_model_can_recover_from(reply: str, heard: str) -> None:

@@ -115,6 +115,7 @@ def test_configured_defaults_apply_and_the_line_overrides_them(nb: Notebook) -> 
     ("cell", "message"),
     [
         ("%%rlm --context nothing\nq", "there is no variable of that name, and no file"),
+        (f"%%rlm --context {'long' * 100}\nq", "there is no variable of that name, and no file"),
         ("%%rlm --context empty\nq", "The context is an empty str"),
         ("%%rlm --context number\nq", "A context of type int cannot cross"),
         ("%%rlm --context book --model nobody/x\nq", "Unknown provider 'nobody'"),

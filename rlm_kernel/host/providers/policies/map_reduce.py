@@ -98,10 +98,14 @@ def terms(question: str) -> list[str]:
 
 
 def documents(value: Any, origin: str = "") -> Iterator[tuple[str, str]]:
-    """Walk a context of any JSON type; yield paths and texts. Short values of one parent are one document."""
+    """Walk a context of any type; yield paths and texts. Short values of one parent are one document."""
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
     if isinstance(value, str):
         yield origin or "context", value
         return
+    if hasattr(value, "columns"):  # a frame of polars or pandas: a document for each row
+        value = value.to_dicts() if hasattr(value, "to_dicts") else value.to_dict("records")
     named = isinstance(value, Mapping)
     items: Iterable[tuple[Any, Any]] = enumerate(value if isinstance(value, list | tuple) else [value])
     lines = []
