@@ -48,8 +48,11 @@ MESSAGE_BYTES = 32 << 20
 CELL_OUTPUT_CHARACTERS = 1_000_000
 """What a cell may print and show in all; the rest is dropped in the kernel, and the cell's output says so."""
 
-FORK_DESCRIPTORS = ("shell", "iopub", "stdin", "control", "hb", "log")
-"""What travels with a `Fork`, in this order: the listening sockets of the channels, and the start's log file."""
+FORK_DESCRIPTORS = ("shell", "iopub", "stdin", "control", "hb", "log", "connection")
+"""What travels with a `Fork`, in this order: the listening sockets of the channels, the start's log file, and a file
+with Jupyter's connection information. The key in it is for the kernel alone: its parent does not read it, and so
+cannot leave it in the memory of the next kernel.
+"""
 
 T = TypeVar("T")
 
@@ -85,10 +88,9 @@ class Confinement:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Start a kernel. ``connection`` is Jupyter's connection information, ``home`` a folder that is made for it."""
+    """Start a kernel. ``home`` is a folder that is made for it, and removed with it."""
 
     id: int
-    connection: dict[str, Any]
     home: str
     confinement: Confinement
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import tempfile
 import time
 from functools import cache
 from pathlib import Path
+
+from rlm_kernel.removal import remove_tree
 
 PREFIX = "rlm-"
 LOCK = "lock"
@@ -28,7 +29,7 @@ class PrivateFolder:
     def remove(self) -> None:
         """Remove the folder and all in it. Safe to call twice."""
         if self._lock >= 0:
-            shutil.rmtree(self.path, ignore_errors=True)
+            remove_tree(self.path)
             os.close(self._lock)
             self._lock = -1
 
@@ -45,7 +46,7 @@ def sweep(older_than: float = YOUNG_SECONDS) -> None:
             continue  # gone meanwhile, or not one of ours
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
         except BlockingIOError:
             pass  # its owner lives
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import glob
+import itertools
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -48,8 +49,10 @@ def from_paths(
 ) -> Path | dict[str, str]:
     """Turn paths, folders and globs into one context: a single file as its path, more as a mapping of path to text.
 
-    In a folder or glob, hidden files and files that are not text in ``encoding`` are left out; a file named by itself
-    is not. The paths of a folder are relative to it; where several things are named, they begin with its name.
+    In a folder or glob, hidden files, files that are not text in ``encoding`` and links that lead out of it are left
+    out (a repository may hold a link to your keys); a file named by itself is not.
+
+    The paths of a folder are relative to it; where several things are named, they begin with its name.
 
     Raises
     ------
@@ -86,11 +89,14 @@ def _named_files(pattern: str, *, alone: bool) -> Iterator[tuple[str, Path]]:
         matches = sorted(_matches(path))
         if not matches:
             raise ContextError(f"The context {pattern!r} does not exist, and nothing matches it.")
-        yield from ((match.as_posix(), match) for match in matches if match.is_file())
+        root = _fixed_part(path)
+        yield from ((match.as_posix(), match) for match in matches if match.is_file() and _stays_in(root, match))
     elif stat.S_ISDIR(status.st_mode):
         shown = Path() if alone else Path(pattern)
         yield from (
-            ((shown / file.relative_to(path)).as_posix(), file) for file in sorted(_files(path)) if file.is_file()
+            ((shown / file.relative_to(path)).as_posix(), file)
+            for file in sorted(_files(path))
+            if file.is_file() and _stays_in(path, file)
         )
     else:
         check_path(path)
@@ -114,6 +120,16 @@ def _matches(pattern: Path) -> Iterator[Path]:
         path = Path(match)
         if not any(_hidden(part) for part in path.parts if part not in pattern.parts):
             yield path
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """Return the folder that a glob begins with."""
+    parts = list(itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts))
+    return Path(*parts)
+
+
+def _stays_in(folder: Path, file: Path) -> bool:
+    return not file.is_symlink() or file.resolve().is_relative_to(folder.resolve())
 
 
 def _hidden(part: str) -> bool:

@@ -66,8 +66,8 @@ class Session:
         self._connection: Connection | None = None
         self._waiting_bytes = 0
         self._holding = False
-        self._death: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        """Done when the kernel's process has ended."""
+        self._death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """Done when the kernel's process has ended, or is of no use any more, with the reason."""
 
     async def start(self) -> None:
         """`launch` and `attach`.
@@ -88,15 +88,16 @@ class Session:
 
     async def attach(self) -> None:
         """Wait until the kernel runs and knows where to send its calls."""
-        self._death = asyncio.create_task(self._provisioner.wait())
         self._welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         handlers = {"shell": self._on_shell, "iopub": self._on_iopub, "control": self._on_control}
         try:
             self._connection = Connection(self._manager, handlers)  # type: ignore[arg-type]
+            self._death = asyncio.create_task(self._end_of_use())
+            await self._connection.open()
             attached = self._connection.request("control", "rlm_attach_request", wire.encode(wire.Attach()))
             wire.decode(wire.Attached, await self._outlive(attached, START_SECONDS))
             await self._outlive(self._welcome, START_SECONDS)
-        except (KernelDied, TimeoutError, WireError) as error:
+        except (KernelDied, OSError, TimeoutError, WireError) as error:
             assert self._folder is not None
             log = self._folder.log_file.read_text(errors="replace").strip().splitlines()
             reason = log[-1] if log else str(error) or "no answer"
@@ -206,12 +207,19 @@ class Session:
         """Wait for a cell's end; raise `KernelDied` when its kernel is gone."""
         await self._first(cell.done, seconds)
         if not cell.done.done() and self._death.done():
-            raise KernelDied(self._cause())
+            raise KernelDied(self._death.result())
         return cell.done.done()
 
-    def _cause(self) -> str:
-        """Say how the kernel's process ended."""
-        status = self._death.result()
+    async def _end_of_use(self) -> str:
+        """Wait until the kernel's process ends, or the kernel breaks the protocol; say which."""
+        process = asyncio.ensure_future(self._provisioner.wait())
+        try:
+            await asyncio.wait({process, self._channels.breach}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            process.cancel()
+        if self._channels.breach.done():
+            return self._channels.breach.result()
+        status = process.result()
         if (reason := getattr(self._provisioner, "reason", None)) is not None:
             return str(reason)
         if status is None or status >= 0:
@@ -231,7 +239,7 @@ class Session:
         await asyncio.gather(*calls, return_exceptions=True)
         if self._connection is not None:
             connection, self._connection, self._holding = self._connection, None, False
-            await connection.close()
+            connection.close()
         if self._manager is not None:
             with contextlib.suppress(RuntimeError):  # it never started
                 await self._manager.shutdown_kernel(now=True)
@@ -257,7 +265,7 @@ class Session:
         if future.done():
             return future.result()
         if self._death.done():
-            raise KernelDied(self._cause())
+            raise KernelDied(self._death.result())
         raise TimeoutError(f"no answer within {seconds:g} s")
 
     def _on_shell(self, msg: dict[str, Any], size: int) -> None:
@@ -303,4 +311,4 @@ class Session:
         full = len(self._calls) >= WAITING_CALLS or self._waiting_bytes >= WAITING_BYTES
         if full != self._holding and self._connection is not None:
             self._holding = full
-            (self._connection.pause if full else self._connection.resume)("control")
+            self._connection.hold("control", full)

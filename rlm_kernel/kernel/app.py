@@ -107,7 +107,10 @@ class RLMKernel(IPythonKernel):
     def finish_metadata(self, parent: Any, metadata: dict[str, Any], reply_content: Any) -> dict[str, Any]:
         """Add the REPL's state to the cell's reply."""
         metadata = super().finish_metadata(parent, metadata, reply_content)
-        metadata["rlm"] = wire.encode(self.namespace.report())
+        try:
+            metadata["rlm"] = wire.encode(self.namespace.report())
+        except Exception as error:  # the model's own objects: without a reply the host would wait
+            metadata["rlm"] = wire.encode(wire.CellReport(text=f"<answer that raised {type(error).__name__}>"))
         return metadata
 
     def pre_handler_hook(self) -> None:

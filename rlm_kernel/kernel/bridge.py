@@ -22,6 +22,7 @@ from jupyter_client.session import Session
 
 from rlm_kernel import wire
 from rlm_kernel.errors import LimitReached, LLMCallError, WireError
+from rlm_kernel.packing import pack
 
 Results = list[wire.CallResult]
 
@@ -38,6 +39,7 @@ class Bridge:
         self._loop = kernel.control_thread.io_loop
         # A session of its own: the kernel's is used by other threads, and a clone would repeat message ids.
         self._session = Session(key=kernel.session.key, signature_scheme=kernel.session.signature_scheme)
+        self._session.pack = pack
         self._host: list[bytes] | None = None
         self._pending: dict[str, Future[Results]] = {}
         self._ids = itertools.count(1)

@@ -15,6 +15,7 @@ import ctypes
 import errno
 import os
 import resource
+import signal
 import struct
 import sys
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from rlm_kernel import wire
 
+PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
 PR_SET_SECCOMP = 22
@@ -89,17 +91,22 @@ def become(user: int, reads_all: bool) -> None:
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
-    if reads_all:
-        header = struct.pack("=Ii", CAPABILITY_VERSION, 0)
-        kept = 1 << CAP_DAC_READ_SEARCH
-        if _libc().capset(header, struct.pack("=6I", kept, kept, 0, 0, 0, 0)) != 0:
-            raise OSError(ctypes.get_errno(), "capset")
+    kept = 1 << CAP_DAC_READ_SEARCH if reads_all else 0
+    sets = struct.pack("=6I", kept, kept, 0, 0, 0, 0)  # effective, permitted, inheritable; low halves, then high
+    if _libc().capset(struct.pack("=Ii", CAPABILITY_VERSION, 0), sets) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends."""
     if sys.platform.startswith("linux"):
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """End when the process that forked this one ends, however that happens."""
+    if sys.platform.startswith("linux"):
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def hide_memory(hidden: bool) -> None:

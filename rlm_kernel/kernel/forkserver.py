@@ -16,11 +16,11 @@ import importlib
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
 import tempfile
+import time
 import traceback
 from collections import deque
 from pathlib import Path
@@ -30,6 +30,7 @@ import psutil
 
 from rlm_kernel import wire
 from rlm_kernel.kernel import confinement, family
+from rlm_kernel.removal import remove_tree
 
 MESSAGE_BYTES = 65536
 
@@ -37,6 +38,7 @@ MEMORY_SECONDS = 0.25
 """How often a kernel's memory is looked at while it has processes of its own."""
 
 CLEARING_ROUNDS = 100
+ENDING_SECONDS = 2.0
 
 PRELOADED = (
     "rlm_kernel.kernel.app",
@@ -62,6 +64,7 @@ class ForkServer:
         self._kernels: dict[int, wire.Fork] = {}
         """Process id -> what was asked for, of the kernels that live."""
         self._reasons: dict[int, str] = {}
+        self._janitors: set[int] = set()
         self._received = b""
         self._descriptors: deque[int] = deque()
 
@@ -70,22 +73,36 @@ class ForkServer:
 
         In a forked child this does not return either: the child becomes a kernel.
         """
-        wakeup, wake = os.pipe()
+        self._wakeup = wakeup, wake = os.pipe()
         host = self._host.fileno()
-        os.set_blocking(wake, False)
+        for end in self._wakeup:
+            os.set_blocking(end, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         while True:
             ready, _, _ = select.select([host, wakeup], [], [], MEMORY_SECONDS if self._kernels else None)
             self._bound_memory()
             if wakeup in ready:
-                os.read(wakeup, 4096)
+                with contextlib.suppress(BlockingIOError):
+                    os.read(wakeup, 4096)
                 self._reap()
             if host in ready and not self._receive():
                 break
+        self._end_all()
+
+    def _end_all(self) -> None:
+        """Kill everything below this process; what a killed one leaves comes up to here, and is next."""
         for process in self._kernels:
             self._kill(process, signal.SIGKILL)
-        self._sweep(keep=())
+        deadline = time.monotonic() + ENDING_SECONDS
+        while time.monotonic() < deadline:
+            self._sweep(keep=())
+            try:
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            except ChildProcessError:
+                return
+            time.sleep(0.001)
 
     def _receive(self) -> bool:
         """Handle what has come; return whether the host is still there."""
@@ -94,7 +111,7 @@ class ForkServer:
         *lines, self._received = (self._received + data).split(b"\n")
         for line in lines:
             message = json.loads(line)
-            if "connection" in message:
+            if "home" in message:
                 self._fork(wire.decode(wire.Fork, message))
             elif "signal" in message:
                 self._forward(wire.decode(wire.Signal, message))
@@ -112,15 +129,32 @@ class ForkServer:
 
     def _fork(self, request: wire.Fork) -> None:
         descriptors = {name: self._descriptors.popleft() for name in wire.FORK_DESCRIPTORS}
-        shutil.rmtree(request.home, ignore_errors=True)  # left by the kernel that this one replaces
         process = os.fork()
         if process == 0:
-            signal.set_wakeup_fd(-1)
-            self._host.close()
+            self._let_go()
             become_kernel(request, descriptors)
         for descriptor in descriptors.values():
             os.close(descriptor)
         self._kernels[process] = request
+
+    def _let_go(self) -> None:
+        """Close, in a fork, what is the parent's."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._host.close()
+        for end in self._wakeup:
+            os.close(end)
+
+    def _remove(self, home: str) -> None:
+        """Remove a kernel's folder, in a fork: it may hold a million files."""
+        process = os.fork()
+        if process == 0:
+            self._let_go()
+            with contextlib.suppress(OSError):
+                confinement.die_with_parent()
+                remove_tree(home)
+            os._exit(0)
+        self._janitors.add(process)
 
     def _clear(self, request: wire.Clear) -> None:
         """Kill a kernel's descendants, faster than they can multiply: first they are stopped."""
@@ -158,7 +192,9 @@ class ForkServer:
                 ended = wire.Ended(kernel.id, os.waitstatus_to_exitcode(status), reason)
                 with contextlib.suppress(OSError):  # the host has gone
                     self._host.sendall(json.dumps(wire.encode(ended)).encode() + b"\n")
-            self._sweep(keep=self._kernels)
+                self._remove(kernel.home)
+            self._janitors.discard(process)
+            self._sweep(keep={*self._kernels, *self._janitors})
 
     def _bound_memory(self) -> None:
         """Kill a kernel whose processes together use more than one alone may."""
@@ -180,11 +216,13 @@ def become_kernel(request: wire.Fork, descriptors: dict[str, int]) -> NoReturn:
     status = 1
     try:
         os.setsid()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        confinement.die_with_parent()
         log = descriptors.pop("log")
         for standard in (sys.stdout, sys.stderr):
             os.dup2(log, standard.fileno())
         os.close(log)
+        with os.fdopen(descriptors.pop("connection"), encoding="utf-8") as file:
+            connection = json.load(file)
         Path(request.home).mkdir(mode=0o700)
         os.chdir(request.home)
         os.environ.update(dict.fromkeys(("HOME", "TMPDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR"), request.home))
@@ -195,7 +233,7 @@ def become_kernel(request: wire.Fork, descriptors: dict[str, int]) -> NoReturn:
 
         from rlm_kernel.kernel import app
 
-        app.main(request.connection, descriptors)
+        app.main(connection, descriptors)
         status = 0
     except BaseException:
         traceback.print_exc()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from types import FunctionType, ModuleType
@@ -13,6 +14,9 @@ from rlm_kernel.kernel.bridge import Bridge, value_of
 
 ANSWER_CHARACTERS = 10_000_000
 """A longer answer is cut: it has to fit in one message and in the host's memory."""
+
+ANSWER_DEPTH = 100
+"""A value that is nested deeper crosses as its text: what reads it on the way may recurse."""
 
 LISTED_VARIABLES = 200
 
@@ -137,17 +141,27 @@ def _prompt(prompt: Any) -> str:
         raise TypeError(f"a prompt is a str, not {type(prompt).__name__}")
     if len(prompt) > wire.PROMPT_CHARACTERS:
         raise ValueError(f"a prompt of {len(prompt):,} characters; at most {wire.PROMPT_CHARACTERS:,} are possible")
-    return prompt
+    # No provider takes a lone surrogate, which a context may hold.
+    return prompt if prompt.isascii() else prompt.encode("utf-8", "replace").decode("utf-8")
 
 
 def _json_value(content: Any) -> tuple[bool, Any]:
     """Whether ``content`` is exactly JSON (a tuple is not: it would come back as a list), and its value."""
     try:
         text = json.dumps(content, allow_nan=False)
-        exact = len(text) <= ANSWER_CHARACTERS and json.loads(text) == content
+        exact = len(text) <= ANSWER_CHARACTERS and _depth(text) <= ANSWER_DEPTH and json.loads(text) == content
     except Exception:  # not JSON, or the model's own __eq__ objects
         exact = False
     return exact, content if exact else None
+
+
+def _depth(text: str) -> int:
+    """How deep JSON is nested, or more, where its texts hold brackets."""
+    deepest = depth = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _truth(value: Any) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from ipykernel.iostream import OutStream
 from jupyter_client.session import Session
 
+from rlm_kernel.packing import pack
 from rlm_kernel.wire import CELL_OUTPUT_CHARACTERS
 
 DROPPED = f"\n... output beyond {CELL_OUTPUT_CHARACTERS:,} characters was dropped.\n"
@@ -86,6 +87,10 @@ class BoundedStream(OutStream):
 
 class BoundedSession(Session):
     """The kernel's messages, with the texts of a cell's results and errors cut to its allowance."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pack = pack
 
     def send(self, stream: Any, msg_or_type: Any, content: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Send a message; see `jupyter_client.session.Session.send`."""

@@ -144,6 +144,12 @@ def found(things: Any) -> Any:
     return things
 
 
+def scheduled(pid: int, policy: int, priority: int) -> Any:
+    """Change how a process is scheduled, and look whether it is: seccomp may say yes and do nothing."""
+    os.sched_setscheduler(pid, policy, os.sched_param(priority))
+    return found([pid] if os.sched_getscheduler(pid) == policy else None)
+
+
 def pids() -> list[int]:
     """Return the processes that are there; where they are not listed, a status still tells."""
     try:

@@ -247,7 +247,8 @@ def leaving(code: str) -> Drive:
             await run(sibling, "kept = 1")
             try:
                 await scene.cell(attacker, code)
-                again = (await run(attacker, "import os\nprint(context, os.listdir())", ok=False)).text
+                left = "[name for name in os.listdir() if name in ('locked', 'deep')]"
+                again = (await run(attacker, f"import os\nprint(context, {left})", ok=False)).text
             except RLMError as error:
                 again = str(error)
             kept = (await run(sibling, "kept", ok=False)).text

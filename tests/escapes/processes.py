@@ -163,18 +163,18 @@ pid = host["pid"]
 tried("limits", lambda: resource.prlimit(pid, resource.RLIMIT_NOFILE, (0, 0)))
 tried("priority", lambda: os.setpriority(os.PRIO_PROCESS, pid, 19))
 tried("processors", lambda: os.sched_setaffinity(pid, {0}))
-tried("scheduler", lambda: os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0)))
+tried("scheduler", lambda: scheduled(pid, os.SCHED_IDLE, 0))
 """,
     ),
     attempt(
         "ahead of the others",
         "take a real-time or higher priority than other programs have",
         "no capabilities",
-        "EPERM EACCES",
+        "EPERM EACCES NothingThereError",
         """
 tried("nice", lambda: os.setpriority(os.PRIO_PROCESS, 0, -10))
-tried("real time", lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)))
-tried("round robin", lambda: os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1)))
+tried("real time", lambda: scheduled(0, os.SCHED_FIFO, 1))
+tried("round robin", lambda: scheduled(0, os.SCHED_RR, 1))
 """,
     ),
     attempt(

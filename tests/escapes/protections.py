@@ -12,7 +12,7 @@ import pytest
 from jupyter_client.session import Session as Messages
 
 from rlm_kernel import wire
-from rlm_kernel.host import connection
+from rlm_kernel.host import connection, session, zmtp
 from rlm_kernel.host.sandboxes import bubblewrap, seccomp
 from rlm_kernel.host.sandboxes.bubblewrap import BubblewrapProvisioner
 from rlm_kernel.host.sandboxes.warm import WarmParent
@@ -76,8 +76,8 @@ def confinement(change: Callable[[wire.Confinement], wire.Confinement]) -> Off:
     original = BubblewrapProvisioner.confinement
 
     def off(patch: pytest.MonkeyPatch) -> None:
-        def changed(self: BubblewrapProvisioner, limits: dict[str, int]) -> wire.Confinement:
-            before = original(self, limits)
+        def changed(self: BubblewrapProvisioner, home: str, limits: dict[str, int]) -> wire.Confinement:
+            before = original(self, home, limits)
             after = change(before)
             assert after != before
             return after
@@ -133,8 +133,7 @@ def _inherit_environment(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(bubblewrap, "WarmParent", start)
 
 
-def _bounds(**changes: int) -> dict[str, Any]:
-    return {channel: replace(bounds, **changes) for channel, bounds in connection.BOUNDS.items()}
+no_limit_on_messages = replaced(connection, "LIMITS", dict.fromkeys(connection.LIMITS, 1 << 50))
 
 
 PROTECTIONS = [
@@ -159,10 +158,13 @@ PROTECTIONS = [
     Protection("rlimits", "its own limits", (unlimited("AS", "NPROC", "NOFILE", "FSIZE", "CPU", "CORE"),)),
     Protection("size of the disk", "full disk", (arguments(_endless_disk),)),
     Protection("size of shared memory", "full shared memory", (arguments(_endless_shared_memory),)),
+    Protection("limit on a message", "a message that is too long", (no_limit_on_messages,)),
+    Protection("limit on parts", "a message of a million parts", (replaced(zmtp, "PARTS", 1 << 50),)),
     Protection(
-        "limit on a message", "a message that is too long", (replaced(connection, "BOUNDS", _bounds(message_bytes=-1)),)
+        "limit on calls that wait",
+        "calls that wait",
+        (replaced(session, "WAITING_CALLS", 1 << 50), replaced(session, "WAITING_BYTES", 1 << 50)),
     ),
-    Protection("limit on waiting messages", "flood of outputs", (replaced(connection, "BOUNDS", _bounds(waiting=0)),)),
     Protection(
         "signature: each counts once", "replay", (replaced(Messages, "_add_digest", lambda self, signature: None),)
     ),

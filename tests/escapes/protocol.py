@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlm_kernel import wire
-from rlm_kernel.host.connection import BOUNDS
+from rlm_kernel.host.connection import LIMITS
 from rlm_kernel.host.session import Session
 from tests.escapes.memory import HOST_GROWTH, growing
 from tests.escapes.vocabulary import UNHARMED, Attempt, Drive, Scene, Try, attempt, differs, judged
@@ -214,7 +214,7 @@ async def _another_run(scene: Scene) -> list[Try]:
     async with scene.kernel(mine.serve) as attacker, scene.kernel(theirs.serve) as victim:
         waiting = asyncio.create_task(run(victim, "print(llm_query('theirs'))"))
         await until(lambda: bool(victim._calls))
-        key = victim._channels._client.session.key.decode()
+        key = victim._channels._session.key.decode()
         code = """
 key = host["key"].encode()
 for signed in (None, key):
@@ -258,7 +258,7 @@ LONG = 192 << 20
 
 
 async def _long_message(scene: Scene) -> list[Try]:
-    assert max(bounds.message_bytes for bounds in BOUNDS.values()) < LONG
+    assert max(LIMITS.values()) < LONG
     async with scene.kernel(cell_seconds=2.0) as session:
         with growing() as memory:
             code = """
@@ -277,7 +277,7 @@ async def _many_parts(scene: Scene) -> list[Try]:
     async with scene.kernel(cell_seconds=2.0) as session:
         with growing() as memory:
             code = "part = bytes(host['size'])\nto_iopub(message('stream', {}, buffers=(part,) * host['parts']))\n"
-            size = BOUNDS["iopub"].message_bytes - 1
+            size = LIMITS["iopub"] - 1
             await forge(scene, session, code, size=size, parts=2 * HOST_GROWTH // size)
             outcome = await works(session)
         return [judged("the host's memory", memory.beyond(HOST_GROWTH)), outcome]
@@ -306,7 +306,7 @@ long = message("{msg_type}", b'{{"text": "' + bytes(host["size"]) + b'"}}')
 llm_query("begin")
 for _ in range(host["messages"]): {send}(list(long))
 """
-                size = BOUNDS[channel].message_bytes - (1 << 16)
+                size = LIMITS[channel] - (1 << 16)
                 await forge(scene, session, code, size=size, messages=2 * HOST_GROWTH // size + 2)
                 outcome = await works(session)
             return [judged("the host's memory", memory.beyond(HOST_GROWTH)), outcome]

@@ -171,6 +171,7 @@ class Scene:
         return {
             **self.canaries.described(),
             "environment": sorted({*kernel_environment("/"), *SET_BY_IPYTHON}),
+            "sandbox": self.sandbox,
             "inputs": inputs,
             "input": f"{inputs}/input.txt",
             "other_folder": str(other),

@@ -18,6 +18,9 @@ OUTPUT_CHARACTERS = 20_000
 
 SUB_CHARACTERS = 400_000
 
+NAMES_CHARACTERS = 5_000
+"""What a model sees of a list of names."""
+
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 _ENDINGS = {
@@ -87,12 +90,17 @@ def _shown(record: CellRecord) -> str:
         lost = f"Your variables are lost: {_listed(record.lost)}." if record.lost else "You had no variables to lose."
         notes.append(f"The kernel was restarted because {record.restart}. {lost} `context` is loaded again.")
     if record.report is not None and record.report.restored:
-        notes.append(f"Reserved names were put back: {', '.join(record.report.restored)}.")
+        notes.append(f"Reserved names were put back: {_short(', '.join(record.report.restored))}.")
     return "\n".join(filter(None, [text or "(the cell printed nothing)", *notes]))
 
 
 def _listed(variables: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} ({kind})" for name, kind in variables.items())
+    return _short(", ".join(f"{name} ({kind})" for name, kind in variables.items()))
+
+
+def _short(names: str) -> str:
+    """Cut a list of names: they come from the kernel, which may say anything."""
+    return names if len(names) <= NAMES_CHARACTERS else f"{names[:NAMES_CHARACTERS]} ..."
 
 
 @cache

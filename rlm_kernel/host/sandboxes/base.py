@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import secrets
 import signal
 import site
 import socket
 import sys
+import tempfile
 from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
@@ -65,8 +68,8 @@ class BoxProvisioner(LocalProvisioner):
         """Where the kernel sees ``folder.inputs``."""
 
     @abstractmethod
-    def home(self) -> str:
-        """Where the kernel may write, as it sees it; the warm parent makes it anew for each kernel."""
+    def homes(self) -> str:
+        """Where the warm parent makes a folder for each kernel to write in, as the kernel sees it."""
 
     @abstractmethod
     def show(self, file: Path) -> str | None:
@@ -83,8 +86,8 @@ class BoxProvisioner(LocalProvisioner):
         """
 
     @abstractmethod
-    def confinement(self, limits: dict[str, int]) -> wire.Confinement:
-        """Return what the kernel gives up, the resource limits included."""
+    def confinement(self, home: str, limits: dict[str, int]) -> wire.Confinement:
+        """Return what a kernel with that folder gives up, the resource limits included."""
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         """Choose ``ipc`` in the kernel's private folder. Called by the kernel manager before each start."""
@@ -110,7 +113,13 @@ class BoxProvisioner(LocalProvisioner):
         with contextlib.ExitStack() as stack:
             descriptors = {name: stack.enter_context(self._listen(port)).fileno() for name, port in CHANNELS.items()}
             descriptors["log"] = stack.enter_context(self.folder.log_file.open("wb")).fileno()
-            self._kernel = self._parent.fork({**info, "ip": "/k"}, self.home(), self.confinement(limits), descriptors)
+            connection = stack.enter_context(tempfile.TemporaryFile())
+            connection.write(json.dumps({**info, "ip": "/k"}).encode())
+            connection.seek(0)
+            descriptors["connection"] = connection.fileno()
+            # A name that nobody can guess: Landlock lets siblings change modes and times of what they can name.
+            home = f"{self.homes()}/{secrets.token_hex(16)}"
+            self._kernel = self._parent.fork(home, self.confinement(home, limits), descriptors)
         return self.connection_info
 
     @property

@@ -47,9 +47,9 @@ class BubblewrapProvisioner(BoxProvisioner):
         """Return a read-only mount."""
         return f"{INPUTS}/{self.folder.number}"
 
-    def home(self) -> str:
-        """Return a folder of the box's memory file system."""
-        return f"{HOME}/{self.folder.number}"
+    def homes(self) -> str:
+        """Return the box's memory file system."""
+        return HOME
 
     def show(self, file: Path) -> str | None:
         """Mount a file over an empty one among the inputs, if the box's user may read it."""
@@ -63,7 +63,7 @@ class BubblewrapProvisioner(BoxProvisioner):
         (self.folder.inputs / name).touch()
         return f"{self.inputs_in_box()}/{name}"
 
-    def confinement(self, limits: dict[str, int]) -> wire.Confinement:
+    def confinement(self, home: str, limits: dict[str, int]) -> wire.Confinement:
         """Let the kernel see nothing of others that share the box (Landlock).
 
         Memory that processes share by name is for the first kernel only.
@@ -74,7 +74,7 @@ class BubblewrapProvisioner(BoxProvisioner):
         own = ["/dev/shm"] if first else []  # noqa: S108
         readable = ["/usr", "/lib", "/lib32", "/lib64", "/etc", "/sys", *PROC, *python_folders()]
         readable += [*self.box.options.packages, self.inputs_in_box()]
-        return wire.Confinement(limits, readable, [self.home(), *DEVICES, *own])
+        return wire.Confinement(limits, readable, [home, *DEVICES, *own])
 
     def start_parent(self, cmd: list[str]) -> WarmParent:
         """Start the parent under ``bwrap``.

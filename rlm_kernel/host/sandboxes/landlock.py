@@ -29,35 +29,32 @@ class LandlockProvisioner(BoxProvisioner):
         """Return the host's own path."""
         return str(self.folder.inputs)
 
-    def home(self) -> str:
+    def homes(self) -> str:
         """Return a folder of the box's user."""
-        return str(self._homes() / str(self.folder.number))
+        return str(self.box.path / "homes")
 
     def show(self, file: Path) -> str | None:
         """Return the host's own path."""
         return str(file.resolve())
 
-    def confinement(self, limits: dict[str, int]) -> wire.Confinement:
+    def confinement(self, home: str, limits: dict[str, int]) -> wire.Confinement:
         """Everything: limits, paths and system calls."""
         readable = ["/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib32", "/lib64"]
         readable += ["/etc/ld.so.cache", "/usr/share/zoneinfo", *python_folders(), *self.box.options.packages]
         readable += [*PROC, str(self.folder.inputs), *self.folder.shown.values()]
         program = seccomp.program()
         assert program is not None
-        return wire.Confinement(limits, readable, [self.home(), *DEVICES], base64.b64encode(program).decode())
+        return wire.Confinement(limits, readable, [home, *DEVICES], base64.b64encode(program).decode())
 
     def start_parent(self, cmd: list[str]) -> WarmParent:
         """Start the parent unconfined: it runs no code of a model's."""
         check()
-        homes, user = self._homes(), self.box.user
+        homes, user = Path(self.homes()), self.box.user
         homes.mkdir(mode=0o700, exist_ok=True)
         if user is not None:
             os.chown(homes, user, user)
         greeting = wire.Warm(user, reads_all=user is not None, packages=list(self.box.options.packages))
         return WarmParent(cmd, kernel_environment(str(homes)), [], self.folder.log_file, greeting)
-
-    def _homes(self) -> Path:
-        return self.box.path / "homes"
 
 
 @cache

@@ -22,15 +22,15 @@ class ProcessProvisioner(BoxProvisioner):
         """Return the host's own path."""
         return str(self.folder.inputs)
 
-    def home(self) -> str:
-        """Return a folder beside the sockets."""
-        return str(self.folder.path / "home")
+    def homes(self) -> str:
+        """Return the folder of the sockets."""
+        return str(self.folder.path)
 
     def show(self, file: Path) -> str | None:
         """Return the host's own path."""
         return str(file.resolve())
 
-    def confinement(self, limits: dict[str, int]) -> wire.Confinement:
+    def confinement(self, home: str, limits: dict[str, int]) -> wire.Confinement:
         """Only the limits, against accidents."""
         return wire.Confinement(limits)
 

@@ -8,6 +8,7 @@ The numbers of the calls come from PyPI's ``system-calls``.
 from __future__ import annotations
 
 import errno
+import os
 import platform
 import socket
 import struct
@@ -23,6 +24,9 @@ DENIED = (
     # memory that other processes of the same user could open by name
     *("shmget", "shmat", "shmctl", "msgget", "msgsnd", "msgrcv", "msgctl", "semget", "semop", "semctl", "semtimedop"),
     *("mq_open", "mq_unlink"),
+    # memory that no limit counts
+    *("memfd_create", "memfd_secret"),
+    *("ioprio_set", "sched_setattr"),
     # file systems and namespaces
     *("mount", "umount2", "pivot_root", "chroot", "unshare", "setns", "fsopen", "fsconfig", "fsmount", "fspick"),
     *("move_mount", "open_tree", "mount_setattr", "open_by_handle_at", "name_to_handle_at", "quotactl", "quotactl_fd"),
@@ -35,6 +39,12 @@ DENIED = (
     *("keyctl", "add_key", "request_key", "bpf", "perf_event_open", "userfaultfd", "fanotify_init"),
     *("io_uring_setup", "io_uring_enter", "io_uring_register", "personality", "modify_ldt"),
 )
+
+OWN_ONLY = {"prlimit64": 0, "sched_setaffinity": 0, "setpriority": 1}
+"""Calls that may name a process, in that argument, and here may name only the caller (0)."""
+
+WITHOUT_EFFECT = ("sched_setscheduler", "sched_setparam")
+"""Calls that could starve another process, but that libzmq makes for its own threads, and aborts where they fail."""
 
 NAMESPACES = 0x7E020000
 """The flags of clone() that make a namespace: user, pid, net, ipc, uts, cgroup, mount."""
@@ -75,6 +85,24 @@ def program() -> bytes | None:
     ]
     for denied in filter(None, map(number, DENIED)):
         code += [_step(EQUAL, denied, 0, 1), refuse]
+    for name, argument in OWN_ONLY.items():
+        code += [
+            _step(EQUAL, number(name) or 0, 0, 4),
+            _step(LOAD, FIRST_ARGUMENT + 8 * argument),
+            _step(EQUAL, 0, 1, 0),
+            refuse,
+            _step(LOAD, NUMBER),
+        ]
+    for name in WITHOUT_EFFECT:
+        code += [_step(EQUAL, number(name) or 0, 0, 1), _step(RETURN, FAIL)]
+    # A group or a user is never the caller alone.
+    code += [
+        _step(EQUAL, number("setpriority") or 0, 0, 4),
+        _step(LOAD, FIRST_ARGUMENT),
+        _step(EQUAL, os.PRIO_PROCESS, 1, 0),
+        refuse,
+        _step(LOAD, NUMBER),
+    ]
     # The C library falls back from clone3, whose flags a filter cannot see, to clone.
     code += [_step(EQUAL, number("clone3") or 0, 0, 1), _step(RETURN, FAIL | errno.ENOSYS)]
     code += [
@@ -86,10 +114,11 @@ def program() -> bytes | None:
     ]
     # A datagram pair could still send to a socket by its name; a stream pair (asyncio's wake-up) cannot.
     code += [
-        _step(EQUAL, number("socketpair") or 0, 0, 4),
+        _step(EQUAL, number("socketpair") or 0, 0, 5),
         _step(LOAD, SECOND_ARGUMENT),
         _step(AND, 0xF),
-        _step(EQUAL, socket.SOCK_DGRAM, 0, 1),
+        _step(EQUAL, socket.SOCK_STREAM, 2, 0),
+        _step(EQUAL, socket.SOCK_SEQPACKET, 1, 0),
         refuse,
     ]
     code.append(_step(RETURN, ALLOW))

@@ -14,6 +14,8 @@ from typing import Any
 from rlm_kernel import wire
 from rlm_kernel.errors import SandboxError, WireError
 
+ENDING_SECONDS = 3.0
+
 
 class ForkedKernel:
     """A kernel process. `ended` becomes its exit status (minus the signal that ended it)."""
@@ -83,13 +85,11 @@ class WarmParent:
         """How many of its kernels live."""
         return len(self._kernels)
 
-    def fork(
-        self, connection: dict[str, Any], home: str, confinement: wire.Confinement, descriptors: Mapping[str, int]
-    ) -> ForkedKernel:
+    def fork(self, home: str, confinement: wire.Confinement, descriptors: Mapping[str, int]) -> ForkedKernel:
         """Ask for a kernel; it starts as soon as the parent is warm."""
         kernel = ForkedKernel(next(self._ids))
         self._kernels[kernel.number] = kernel
-        request = wire.Fork(kernel.number, connection, home, confinement)
+        request = wire.Fork(kernel.number, home, confinement)
         self._send(request, [descriptors[name] for name in wire.FORK_DESCRIPTORS])
         return kernel
 
@@ -105,9 +105,12 @@ class WarmParent:
 
     async def close(self) -> None:
         """End it with all its kernels, and wait until the box is gone (milliseconds)."""
-        self._hang_up()
-        self.process.kill()
-        await asyncio.to_thread(self.process.wait)
+        self._hang_up()  # it hears that and ends what it has started
+        try:
+            await asyncio.to_thread(self.process.wait, ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            await asyncio.to_thread(self.process.wait)
 
     def _send(self, message: Any, descriptors: Sequence[int]) -> None:
         line = json.dumps(wire.encode(message)).encode() + b"\n"

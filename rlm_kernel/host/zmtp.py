@@ -1,0 +1,198 @@
+"""The host's end of a Jupyter channel: ZeroMQ's protocol on an asyncio stream, with a bound on every message.
+
+Why not libzmq here: its limit on sizes is for each part of a message, and a message may have any number of parts,
+which it collects before anybody sees the first. So a kernel could fill the host's memory. This end takes a message
+only up to its bound, holds one at a time, and stops reading when it is told to; what waits then waits in the kernel.
+It also needs no thread. The kernel's end is libzmq, as in every Jupyter kernel.
+
+Source: the ZeroMQ Message Transport Protocol, https://rfc.zeromq.org/spec/23/ (version 3.0, mechanism NULL).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+from typing import Literal
+
+GREETING_BYTES = 64
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+
+MORE, LONG, COMMAND = 1, 2, 4
+PARTS = 64
+"""Parts of one message; Jupyter's have six, and a buffer or two."""
+
+UNSENT_BYTES = 64 << 20
+"""What may wait for the other end to take it, before this end stops reading."""
+
+OnMessage = Callable[[list[bytes], int], None]
+"""Takes a message's parts and its size in bytes."""
+
+
+class Peer(asyncio.Protocol):
+    """One connection. It belongs to the event loop that made it; messages are sent when the other end is ready.
+
+    Parameters
+    ----------
+    kind
+        ``DEALER``, or ``SUB``, which subscribes to everything.
+    identity
+        What a ROUTER at the other end knows this end by.
+    limit
+        The longest message, in bytes. A longer one closes the connection.
+    on_message
+        Called for each message.
+    on_breach
+        Called when a message is beyond its bounds, and the connection closed for that.
+    """
+
+    def __init__(
+        self,
+        kind: Literal["DEALER", "SUB"],
+        identity: bytes,
+        limit: int,
+        on_message: OnMessage,
+        on_breach: Callable[[], None],
+    ) -> None:
+        self._kind = kind
+        self._identity = identity
+        self._limit = limit
+        self._on_message = on_message
+        self._on_breach = on_breach
+        self._transport: asyncio.Transport | None = None
+        self._waiting: list[bytes] = []
+        self._buffer = bytearray()
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._greeted = self._ready = False
+        self._held = self._full = False
+
+    async def connect(self, address: str | tuple[str, int]) -> None:
+        """Connect to the path of a unix socket, or to a host and port.
+
+        Raises
+        ------
+        OSError
+            Nobody listens there.
+        """
+        loop = asyncio.get_running_loop()
+        if isinstance(address, str):
+            await loop.create_unix_connection(lambda: self, address)
+        else:
+            await loop.create_connection(lambda: self, *address)
+
+    def send(self, parts: list[bytes]) -> None:
+        """Send a message, or keep it until the other end is ready."""
+        data = b"".join(_frame(part, MORE if number < len(parts) else 0) for number, part in enumerate(parts, 1))
+        if self._ready and self._transport is not None:
+            self._transport.write(data)
+        else:
+            self._waiting.append(data)
+
+    def hold(self, held: bool) -> None:
+        """Read nothing more, or go on reading."""
+        self._held = held
+        self._read_or_not()
+
+    def close(self) -> None:
+        """End the connection; what was not sent yet is dropped."""
+        if self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet. Called by asyncio."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=UNSENT_BYTES)
+        transport.write(GREETING)
+
+    def pause_writing(self) -> None:
+        """Stop reading too: who does not take what is sent may ask for nothing more. Called by asyncio."""
+        self._full = True
+        self._read_or_not()
+
+    def resume_writing(self) -> None:
+        """Go on reading. Called by asyncio."""
+        self._full = False
+        self._read_or_not()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Forget the connection. Called by asyncio."""
+        self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take apart what has come. Called by asyncio."""
+        self._buffer += data
+        taken = 0
+        while (end := self._take(taken)) is not None:
+            taken = end
+        del self._buffer[:taken]
+
+    def _take(self, begin: int) -> int | None:
+        """Handle the greeting or frame that begins there; return its end, or ``None`` when it is not all there."""
+        buffer = self._buffer
+        if not self._greeted:
+            if len(buffer) < GREETING_BYTES:
+                return None
+            self._greeted = True
+            self._command(b"\5READY" + _property(b"Socket-Type", self._kind.encode()) + self._identity_property())
+            return GREETING_BYTES
+        head = begin + (9 if len(buffer) > begin and buffer[begin] & LONG else 2)
+        if self._transport is None or len(buffer) < head:
+            return None
+        flags = buffer[begin]
+        length = struct.unpack_from(">Q", buffer, begin + 1)[0] if flags & LONG else buffer[begin + 1]
+        if self._size + length > self._limit or len(self._parts) >= PARTS:
+            self.close()
+            self._on_breach()
+            return None
+        if len(buffer) < head + length:
+            return None
+        with memoryview(buffer) as view:
+            body = bytes(view[head : head + length])
+        self._frame(flags, body)
+        return int(head + length)
+
+    def _read_or_not(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            if self._held or self._full:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _frame(self, flags: int, body: bytes) -> None:
+        if flags & COMMAND:
+            if body.startswith(b"\5READY") and not self._ready:
+                self._become_ready()
+            return
+        self._parts.append(body)
+        self._size += len(body)
+        if not flags & MORE:
+            parts, size, self._parts, self._size = self._parts, self._size, [], 0
+            self._on_message(parts, size)
+
+    def _become_ready(self) -> None:
+        assert self._transport is not None
+        self._ready = True
+        if self._kind == "SUB":
+            self._transport.write(_frame(b"\1", 0))  # subscribe to every topic
+        self._transport.write(b"".join(self._waiting))
+        self._waiting.clear()
+
+    def _command(self, body: bytes) -> None:
+        assert self._transport is not None
+        self._transport.write(_frame(body, COMMAND))
+
+    def _identity_property(self) -> bytes:
+        return _property(b"Identity", self._identity) if self._kind == "DEALER" else b""
+
+
+def _frame(body: bytes, flags: int) -> bytes:
+    if len(body) > 255:
+        return struct.pack(">BQ", flags | LONG, len(body)) + body
+    return struct.pack(">BB", flags, len(body)) + body
+
+
+def _property(name: bytes, value: bytes) -> bytes:
+    return struct.pack(">B", len(name)) + name + struct.pack(">I", len(value)) + value
