@@ -161,7 +161,9 @@ class ForkServer:
         for process in [process for process, kernel in self._kernels.items() if kernel.id == request.id]:
             for _ in range(CLEARING_ROUNDS):
                 living = [member for member in family.members(process)[1:] if not family.is_zombie(member)]
-                for number in (signal.SIGSTOP, signal.SIGKILL) if living else ():
+                if not living:
+                    break
+                for number in (signal.SIGSTOP, signal.SIGKILL):
                     for member in living:
                         with contextlib.suppress(ProcessLookupError):
                             os.kill(member, number)
