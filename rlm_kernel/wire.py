@@ -25,7 +25,8 @@ Before there is a kernel, the host talks to the warm parent in the box over a so
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from typing import Any, Literal, TypeVar
 
 from rlm_kernel import schema
@@ -219,8 +220,19 @@ class CellReport:
 
 
 def encode(message: Any) -> dict[str, Any]:
-    """Turn a wire dataclass into JSON content."""
-    return asdict(message)
+    """Turn a wire dataclass into JSON content. The content shares the message's values: nothing is copied."""
+    return {name: _content(getattr(message, name)) for name in _names(type(message))}
+
+
+def _content(value: Any) -> Any:
+    if isinstance(value, list) and value and is_dataclass(value[0]):
+        return [encode(item) for item in value]
+    return encode(value) if is_dataclass(value) else value
+
+
+@cache
+def _names(cls: type[Any]) -> tuple[str, ...]:
+    return tuple(item.name for item in fields(cls))
 
 
 def decode(cls: type[T], content: Any) -> T:

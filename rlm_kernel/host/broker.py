@@ -36,6 +36,8 @@ class Broker:
             names = sorted({m.name for m in (self._node.shared.models.sub, self._node.shared.models.root)})
             result = wire.CallResult(error=f"Unknown model {call.model!r}. This run has: {', '.join(names)}.")
             return wire.Reply(call.id, [result] * len(call.prompts))
+        if len(call.prompts) == 1:  # the most frequent kind, without a task of its own
+            return wire.Reply(call.id, [await self._one(call.kind, call.prompts[0], model)])
         results = await asyncio.gather(*(self._one(call.kind, prompt, model) for prompt in call.prompts))
         return wire.Reply(call.id, list(results))
 

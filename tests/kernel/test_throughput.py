@@ -85,7 +85,7 @@ async def test_calls_that_would_fill_the_hosts_memory_wait_in_the_kernel(monkeyp
         gathered = "r = await asyncio.gather(*(allm_query(p.lower()) for p in wanted[:2000]))"
         code = f"{WANTED}\n{gathered}\nprint(r == wanted[:2000])"
         assert (await run(session, code)).text == "True\n"
-    assert 100 <= most < 200
+    assert 100 <= most < 1000, "what one read of the socket may bring comes on top"
 
 
 @contextmanager
