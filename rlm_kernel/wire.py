@@ -221,7 +221,7 @@ class CellReport:
 
 def encode(message: Any) -> dict[str, Any]:
     """Turn a wire dataclass into JSON content. The content shares the message's values: nothing is copied."""
-    return {name: _content(getattr(message, name)) for name in _names(type(message))}
+    return {name: _content(getattr(message, name)) for name in _names(type(message))}  # type: ignore[arg-type]
 
 
 def _content(value: Any) -> Any:

@@ -6,7 +6,6 @@ A session belongs to the event loop that started it; nothing here is for other t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import time
@@ -84,7 +83,7 @@ class Session:
         """Begin the start, without waiting for the kernel. From now on `inputs` may be filled."""
         self._folder = self._folder or self._box.kernel_folder(self._files)
         self._manager = BoxKernelManager(self._box, self._folder)
-        await self._manager.start_kernel()
+        await self._manager.begin()
 
     async def attach(self) -> None:
         """Wait until the kernel runs and knows where to send its calls."""
@@ -241,8 +240,7 @@ class Session:
             connection, self._connection, self._holding = self._connection, None, False
             connection.close()
         if self._manager is not None:
-            with contextlib.suppress(RuntimeError):  # it never started
-                await self._manager.shutdown_kernel(now=True)
+            await self._manager.end()
             self._manager = None
         self._death.cancel()
 

@@ -10,9 +10,11 @@ It makes no thread and no zmq context before it forks: neither survives a fork.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import gc
 import importlib
+import io
 import json
 import os
 import select
@@ -27,6 +29,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import psutil
+from traitlets.config import Config
 
 from rlm_kernel import wire
 from rlm_kernel.kernel import confinement, family
@@ -42,17 +45,9 @@ ENDING_SECONDS = 2.0
 
 PRELOADED = (
     "rlm_kernel.kernel.app",
-    # What IPython imports when its first cell runs, or fails.
-    "IPython.core.completer",
-    "IPython.core.magics",
     "IPython.core.payloadpage",
-    "IPython.core.usage",
-    "IPython.core.debugger",
-    "concurrent.futures.thread",
-    "faulthandler",
-    "getpass",
-    "pdb",
     "tornado.platform.asyncio",
+    "concurrent.futures.thread",
 )
 
 
@@ -65,6 +60,7 @@ class ForkServer:
         """Process id -> what was asked for, of the kernels that live."""
         self._reasons: dict[int, str] = {}
         self._janitors: set[int] = set()
+        self._warm = False
         self._received = b""
         self._descriptors: deque[int] = deque()
 
@@ -80,7 +76,11 @@ class ForkServer:
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         while True:
-            ready, _, _ = select.select([host, wakeup], [], [], MEMORY_SECONDS if self._kernels else None)
+            timeout = 0 if not self._warm else MEMORY_SECONDS if self._kernels else None
+            ready, _, _ = select.select([host, wakeup], [], [], timeout)
+            if not (ready or self._warm):  # the first kernel does not wait for this; the others gain 5 ms
+                warm_up()
+                self._warm = True
             self._bound_memory()
             if wakeup in ready:
                 with contextlib.suppress(BlockingIOError):
@@ -250,9 +250,31 @@ def main(descriptor: int) -> None:
     _leave_out_debugpy()
     for name in PRELOADED:
         importlib.import_module(name)
-    gc.collect()
-    gc.freeze()  # the collector of a fork would touch, and so copy, every page
+    freeze()
     ForkServer(socket.socket(fileno=descriptor)).serve()
+
+
+def warm_up() -> None:
+    """Run cells in a shell that is thrown away: what IPython imports and caches at its first ones, forks then have."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    main_module, displayhook, names = sys.modules["__main__"], sys.displayhook, set(vars(builtins))
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.HistoryManager.hist_file = ":memory:"
+    nowhere = io.StringIO()
+    with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        InteractiveShell(config=config).run_cell("x = 1\nx")
+    sys.modules["__main__"], sys.displayhook = main_module, displayhook
+    for name in set(vars(builtins)) - names:
+        delattr(builtins, name)
+    freeze()
+
+
+def freeze() -> None:
+    """Take what there is out of the collector's sight: in a fork it would touch, and so copy, every page."""
+    gc.collect()
+    gc.freeze()
 
 
 def _leave_out_debugpy() -> None:

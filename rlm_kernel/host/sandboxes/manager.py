@@ -27,6 +27,23 @@ class BoxKernelManager(AsyncKernelManager):
             metadata={"kernel_provisioner": {"provisioner_name": provisioner_name(box.options.sandbox)}},
         )
 
+    async def begin(self) -> None:
+        """Start the kernel, without waiting for it.
+
+        The steps of ``start_kernel``, which sleeps 10 ms for the sake of its own tests, and opens a control channel
+        that a session has already.
+        """
+        command, options = await self.pre_start_kernel()
+        assert self.provisioner is not None
+        await self.provisioner.launch_kernel(command, **options)
+
+    async def end(self) -> None:
+        """Kill the kernel, which has nothing to save, and wait until it is gone. Safe to call at any time."""
+        if self.provisioner is not None:
+            await self.provisioner.kill()
+            await self.provisioner.cleanup()
+            self.provisioner = None
+
     @property
     def kernel_spec(self) -> KernelSpec:
         """The kernelspec; overrides the look-up by name."""
