@@ -130,7 +130,7 @@ class Options:
     cell_seconds: float = 120.0
     encoding: str | None = "utf-8"
     encoding_errors: str = "strict"
-    max_concurrency: int = 50
+    max_concurrency: int = 64
     system_prompt: str | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     sub_sampling: Mapping[str, Any] = field(default_factory=dict)
