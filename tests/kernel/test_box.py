@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rlm_kernel import RLM, ScriptedModel
 from rlm_kernel.errors import OptionError, SandboxError
 from rlm_kernel.host.sandboxes import box, bubblewrap, provisioner_name
 from rlm_kernel.host.sandboxes.base import kernel_environment, python_folders
@@ -148,3 +150,46 @@ def test_forbidden_user_namespaces_are_named(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(bubblewrap, "_find", lambda: str(refusing))
     with pytest.raises(SandboxError, match="Permission denied.*user namespaces"):
         bubblewrap.bwrap()
+
+
+async def test_packages_of_another_environment_are_importable_read_only(tmp_path: Path) -> None:
+    package = tmp_path / "packages" / "borrowed"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("word = 'lent'")
+    (package.parent / "json.py").write_text("raise ImportError('it shadows the standard library')")
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.getuid() and folder.is_relative_to(tempfile.gettempdir()):
+            folder.chmod(0o755)
+    code = """
+import borrowed
+try: open(borrowed.__file__, "a")
+except OSError as error: refused = error.errno
+print(json.dumps([borrowed.word, refused]))
+"""
+    options = RLM(ScriptedModel([]), packages=[package.parent]).options
+    assert await look(code, packages=options.box.packages) in (["lent", errno.EROFS], ["lent", errno.EACCES])
+
+
+def test_packages_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "pyvenv.cfg").touch()
+    for path, told in (("/no/such/folder", "is no folder"), (tmp_path, "is no environment of python3")):
+        with pytest.raises(OptionError, match=told):
+            RLM(ScriptedModel([]), packages=[path])
+
+
+async def test_a_folder_too_deep_for_a_socket_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / ("deep" * 30)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with pytest.raises(SandboxError, match="longer|too long for a socket.*Set TMPDIR to a shorter path"):
+        async with kernel():
+            pytest.fail("it started")
+    assert list(deep.iterdir()) == []
+
+
+async def test_a_stale_socket_is_replaced() -> None:
+    async with kernel() as session:
+        stale = session.connection_file.parent / "k-1"
+        assert stale.is_socket()
+        await run(session, "import os; os._exit(0)", ok=False)  # the new kernel binds the same path
+        assert (await run(session, "1 + 1")).text == "2"
