@@ -14,8 +14,6 @@ import socket
 import struct
 from functools import cache
 
-from system_calls import NotSupportedSystemCall, syscalls
-
 DENIED = (
     # sockets: the kernel has those that the host has passed in, and can make and reach no other
     *("socket", "connect"),
@@ -63,6 +61,8 @@ NUMBER, ARCHITECTURE, FIRST_ARGUMENT, SECOND_ARGUMENT = 0, 4, 16, 24
 @cache
 def program() -> bytes | None:
     """Return the filter for this machine; ``None`` for a processor whose calls are not known here."""
+    from system_calls import NotSupportedSystemCall, syscalls  # installed on Linux only
+
     if platform.machine() not in ARCHITECTURES:
         return None
     table, architecture = ARCHITECTURES[platform.machine()]
