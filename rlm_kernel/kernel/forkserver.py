@@ -1,4 +1,4 @@
-"""A warm parent in the box: everything is imported, so that a kernel is ready one fork later (about 25 ms).
+"""A warm parent in the box: everything is imported, so that a kernel is ready one fork later.
 
 The host talks to it over an inherited socket pair, a JSON line per message (`rlm_kernel.wire`). It runs no code of
 a model's: it forks, forwards signals, reports ends, and kills what a dead kernel leaves behind. When the host has
