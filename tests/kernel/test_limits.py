@@ -175,7 +175,7 @@ async def test_200_kernels_leave_nothing_behind() -> None:
         assert process.num_threads() <= threads
         assert process.memory_info().rss - memory < 30 << 20
         assert box._parents[0].kernels == 0
-        assert len(living()) == len(ALONE) - 1
+        await until(lambda: len(living()) == len(ALONE) - 1)  # the last one may still be on its way out
         path = box.path
     finally:
         await box.close()
