@@ -14,20 +14,27 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from rlm_kernel.errors import ContextError as ContextError
     from rlm_kernel.errors import LimitReached as LimitReached
+    from rlm_kernel.errors import LLMCallError as LLMCallError
     from rlm_kernel.errors import ModelError as ModelError
     from rlm_kernel.errors import OptionError as OptionError
     from rlm_kernel.errors import RLMError as RLMError
     from rlm_kernel.errors import SandboxError as SandboxError
+    from rlm_kernel.errors import ToolError as ToolError
     from rlm_kernel.host.paths import from_paths as from_paths
     from rlm_kernel.host.providers.scripted import ScriptedModel as ScriptedModel
     from rlm_kernel.host.rlm import RLM as RLM
-    from rlm_kernel.host.run import Completion as Completion
+    from rlm_kernel.host.completion import Completion as Completion
     from rlm_kernel.host.run import Run as Run
     from rlm_kernel.host.sandboxes import sandbox_names as sandbox_names
+    from rlm_kernel.host.secret import Secret as Secret
+    from rlm_kernel.host.tools import Source as Source
+    from rlm_kernel.host.verify import SubCall as SubCall
+    from rlm_kernel.host.verify import Verdict as Verdict
 
 _HOME = {
-    "Completion": "rlm_kernel.host.run",
+    "Completion": "rlm_kernel.host.completion",
     "ContextError": "rlm_kernel.errors",
+    "LLMCallError": "rlm_kernel.errors",
     "LimitReached": "rlm_kernel.errors",
     "ModelError": "rlm_kernel.errors",
     "OptionError": "rlm_kernel.errors",
@@ -35,6 +42,11 @@ _HOME = {
     "RLMError": "rlm_kernel.errors",
     "Run": "rlm_kernel.host.run",
     "SandboxError": "rlm_kernel.errors",
+    "Secret": "rlm_kernel.host.secret",
+    "Source": "rlm_kernel.host.tools",
+    "SubCall": "rlm_kernel.host.verify",
+    "ToolError": "rlm_kernel.errors",
+    "Verdict": "rlm_kernel.host.verify",
     "ScriptedModel": "rlm_kernel.host.providers.scripted",
     "from_paths": "rlm_kernel.host.paths",
     "sandbox_names": "rlm_kernel.host.sandboxes",

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from rlm_kernel import __version__
-from rlm_kernel.arguments import add_options, decoding, options
+from rlm_kernel.arguments import add_options, decoding, from_file, options
 from rlm_kernel.errors import RLMError
 
 
@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("question")
     ask.add_argument("paths", nargs="+", metavar="FILE_OR_DIR", help="text files, folders of them, or globs")
     ask.add_argument("-q", "--quiet", action="store_true", help="print the answer only")
+    ask.add_argument("--config", metavar="FILE", help="options in TOML; those on the command line go first")
     add_options(ask)
     ask.set_defaults(run=_ask)
 
@@ -54,7 +55,7 @@ def _ask(arguments: argparse.Namespace) -> int:
     from rlm_kernel.sinks.terminal import TerminalView
     from rlm_kernel.sinks.text import plain
 
-    chosen = options(arguments)
+    chosen = ({} if arguments.config is None else from_file(arguments.config)) | options(arguments)
     run = RLM(**chosen).start(arguments.question, from_paths(arguments.paths, **decoding(chosen)))
     if not arguments.quiet:
         with TerminalView() as view:

@@ -1,13 +1,18 @@
-"""The options as command-line arguments: one table for the ``rlm`` command and the ``%%rlm`` magic."""
+"""The options as command-line arguments: one table for the ``rlm`` command, the ``%%rlm`` magic and its configuration."""
 
 from __future__ import annotations
 
 import argparse
+import tomllib
+from pathlib import Path
 from typing import Any
+
+from rlm_kernel.errors import OptionError
 
 _TABLE: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("-m --model", "the root model, provider/model", {}),
     ("-s --sub-model", "the model of plain sub-calls; by default the root model", {}),
+    ("--child-model", "the root model of child RLMs; by default the root model", {}),
     ("--base-url", "another address that speaks the provider's protocol", {"metavar": "URL"}),
     ("--sandbox", "the box for model-written code: bubblewrap, landlock, or process, which isolates nothing", {}),
     ("--memory-mb", "memory of each kernel", {"type": int}),
@@ -15,7 +20,15 @@ _TABLE: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("--max-iterations", "turns of the root model", {"type": int}),
     ("--max-calls", "sub-calls of the whole run", {"type": int}),
     ("--max-tokens", "tokens of the whole run", {"type": int}),
+    ("--max-cost", "US dollars of the whole run", {"type": float, "metavar": "USD"}),
     ("--max-seconds", "seconds of the whole run", {"type": float}),
+    ("--max-errors", "turns in a row that may fail", {"type": int}),
+    ("--max-concurrency", "requests in flight at once to a provider", {"type": int}),
+    ("--cell-seconds", "a cell's own running time", {"type": float}),
+    ("--prompt", "the system prompt: default, cost_warning, small_context or small_model", {}),
+    ("--compat", "rlms: talk to the model as that library does", {}),
+    ("--cache", "a folder that keeps the answers of sub-calls for other runs", {"metavar": "DIR"}),
+    ("--context-format", "what a file is: auto, text, json, jsonl, csv or parquet", {"metavar": "FORMAT"}),
     ("--encoding", "how files and bytes become text; by default utf-8", {}),
     ("--encoding-errors", "what is not valid in it: strict, replace, ignore, backslashreplace, surrogateescape", {}),
     ("--runs-dir", "where journals go", {"metavar": "DIR"}),
@@ -24,10 +37,11 @@ _TABLE: tuple[tuple[str, str, dict[str, Any]], ...] = (
 FLAGS = tuple(flag for flags, _, _ in _TABLE for flag in flags.split() if flag.startswith("--"))
 """The long names, for completion."""
 
-NAMES = tuple(
-    settings.get("dest") or flags.split()[-1].removeprefix("--").replace("-", "_") for flags, _, settings in _TABLE
-)
-"""The same options as `rlm_kernel.RLM` names them."""
+HELP: dict[str, tuple[type, str]] = {
+    settings.get("dest") or flags.split()[-1].removeprefix("--").replace("-", "_"): (settings.get("type", str), text)
+    for flags, text, settings in _TABLE
+}
+"""The same options as `rlm_kernel.RLM` names them -> their type and what they are."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +53,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the options that were given, as keywords for `rlm_kernel.RLM`."""
-    return {name: value for name in NAMES if (value := getattr(arguments, name)) is not None}
+    return {name: value for name in HELP if (value := getattr(arguments, name)) is not None}
+
+
+def from_file(path: str | Path) -> dict[str, Any]:
+    """Read options from a TOML file, as keywords for `rlm_kernel.RLM`.
+
+    Raises
+    ------
+    OptionError
+        It cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OptionError(f"The configuration {str(path)!r} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise OptionError(f"The configuration {str(path)!r} is not TOML: {error}.") from error
 
 
 def decoding(options: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@
     │   └── KernelDied            the kernel process ended while it was needed
     ├── LimitReached              a limit of the run is spent
     ├── LLMCallError              a single sub-call failed (raised in the REPL)
+    ├── ToolError                 a tool failed (raised in the REPL)
     └── WireError                 the other side of the wall sent something that is not the protocol
 
 A message says what happened, what was expected and what to do next, in one or two lines.
@@ -27,6 +28,7 @@ __all__ = [
     "OptionError",
     "RLMError",
     "SandboxError",
+    "ToolError",
     "WireError",
 ]
 
@@ -48,7 +50,15 @@ class ContextError(RLMError):
 
 
 class ModelError(RLMError):
-    """A model could not be reached, or gave no usable reply."""
+    """A model could not be reached, or gave no usable reply.
+
+    Attributes
+    ----------
+    status
+        The provider's HTTP status, where there is one.
+    """
+
+    status: int | None = None
 
 
 class SandboxError(RLMError):
@@ -81,6 +91,10 @@ class LimitReached(RLMError):
 
 class LLMCallError(RLMError):
     """A single sub-call failed; the text is the host's reason."""
+
+
+class ToolError(RLMError):
+    """A tool of the caller's failed; the text is the host's reason."""
 
 
 class WireError(RLMError):

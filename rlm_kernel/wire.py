@@ -9,8 +9,12 @@ big inputs cross as files, never inside a message.
     control   rlm_attach_reply   kernel -> host   Attached
     shell     rlm_load_request   host -> kernel   Load       "read this file into a variable"
     shell     rlm_load_reply     kernel -> host   Loaded
+    shell     rlm_bind_request   host -> kernel   Bind       "these are your tools"
+    shell     rlm_bind_reply     kernel -> host   {}
     control   rlm_call           kernel -> host   Call       one sub-call per prompt
     control   rlm_reply          host -> kernel   Reply      one result per prompt
+    control   rlm_tool           kernel -> host   ToolCall   call a function of the host's; one result comes back
+    control   rlm_context        kernel -> host   Part       a piece of an input for a child, before its Call
     control   rlm_cancel         kernel -> host   Cancel     nobody waits for these calls any more
     shell     execute_reply      kernel -> host   CellReport under ``metadata["rlm"]``
 
@@ -151,36 +155,79 @@ class Load:
 
     name: str
     path: str
-    kind: Literal["text", "bytes", "json", "pandas", "polars"]
+    kind: Literal["text", "bytes", "json", "jsonl", "csv", "parquet", "pandas", "polars"]
     encoding: str = "utf-8"
     errors: Literal["strict", "replace", "ignore", "backslashreplace", "surrogateescape", "surrogatepass"] = "strict"
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What the variable became, or why it did not. ``length`` counts ``unit``."""
+    """What the variable became, or why it did not. ``length`` counts ``unit``; ``preview`` shows a little of it."""
 
     error: str | None = None
     type: str = ""
     length: int = 0
     unit: str = ""
     description: str = ""
+    preview: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Give the REPL what is no input, and a fresh ``answer``.
+
+    ``tools`` maps names to the documentation of host functions, ``values`` names to JSON values, ``secrets`` names the
+    values that only the host knows. With ``keep_first`` later inputs and histories do not become ``context`` and
+    ``history``.
+    """
+
+    tools: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    secrets: list[str] = field(default_factory=list)
+    keep_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Ask for one sub-call per prompt. ``cell`` is the msg_id of the execute_request that asked."""
+    """Ask for one sub-call per prompt. ``cell`` is the msg_id of the execute_request that asked.
+
+    ``contexts`` are the inputs of children, sent before as `Part`: one id per prompt, or one for all. ``schema`` is the
+    JSON schema of each result, which is then JSON. ``cache`` says whether an earlier answer will do.
+    """
 
     id: str
     kind: Literal["llm", "rlm"]
     prompts: list[str]
     model: str | None = None
     cell: str | None = None
+    contexts: list[str] = field(default_factory=list)
+    schema: dict[str, Any] | None = None
+    cache: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of an input that is on its way to a child RLM: ``text`` of a ``str``, or of JSON."""
+
+    id: str
+    kind: Literal["text", "json"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """Call a function of the host's. A secret among the arguments is ``{"__secret__": name}``."""
+
+    id: str
+    tool: str
+    args: list[Any] = field(default_factory=list)
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    cell: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """One sub-call's text, or the reason it has none; ``limit`` names a spent limit of the run."""
+    """One result's text, or the reason it has none; ``limit`` names a spent limit of the run. A tool's is JSON."""
 
     text: str = ""
     error: str | None = None

@@ -11,7 +11,7 @@ from IPython.core.magic_arguments import MagicArgumentParser
 from traitlets import Float, Integer, Unicode
 
 from rlm_kernel import RLM, RLMError
-from rlm_kernel.arguments import NAMES, add_options, decoding, options
+from rlm_kernel.arguments import HELP, add_options, decoding, options
 from rlm_magic.context import find
 from rlm_magic.display import watch
 
@@ -25,23 +25,19 @@ add_options(PARSER)
 PARSER.add_argument("question", nargs="*", help="the question, when there is no cell below")
 
 
-@magics_class
-class RLMMagics(Magics):
-    """The magic, and its defaults: ``%config RLMMagics.model = "..."`` or ``c.RLMMagics.model`` in a config file."""
+TRAITS = {str: Unicode, int: Integer, float: Float}
 
-    model = Unicode(None, allow_none=True, help="The root model; by default the embedded one.").tag(config=True)
-    sub_model = Unicode(None, allow_none=True, help="The model of plain sub-calls.").tag(config=True)
-    base_url = Unicode(None, allow_none=True, help="Another address of the provider's protocol.").tag(config=True)
-    sandbox = Unicode(None, allow_none=True, help="The box for model-written code.").tag(config=True)
-    memory_mb = Integer(None, allow_none=True, help="Memory of each kernel, in MiB.").tag(config=True)
-    max_depth = Integer(None, allow_none=True, help="Levels of REPLs.").tag(config=True)
-    max_iterations = Integer(None, allow_none=True, help="Turns of the root model.").tag(config=True)
-    max_calls = Integer(None, allow_none=True, help="Sub-calls of the whole run.").tag(config=True)
-    max_tokens = Integer(None, allow_none=True, help="Tokens of the whole run.").tag(config=True)
-    max_seconds = Float(None, allow_none=True, help="Seconds of the whole run.").tag(config=True)
-    encoding = Unicode(None, allow_none=True, help="How files and bytes become text.").tag(config=True)
-    encoding_errors = Unicode(None, allow_none=True, help="What is not valid in the encoding.").tag(config=True)
-    runs_dir = Unicode(None, allow_none=True, help="Where journals go.").tag(config=True)
+_Configurable: Any = type(
+    "_Configurable",
+    (Magics,),
+    {name: TRAITS[kind](None, allow_none=True, help=text).tag(config=True) for name, (kind, text) in HELP.items()},
+)
+"""Magics with a trait for each option of a run."""
+
+
+@magics_class
+class RLMMagics(_Configurable):  # type: ignore[misc]
+    """The magic, and its defaults: ``%config RLMMagics.model = "..."`` or ``c.RLMMagics.model`` in a config file."""
 
     @line_cell_magic
     def rlm(self, line: str, cell: str | None = None) -> None:
@@ -69,7 +65,7 @@ class RLMMagics(Magics):
             raise UsageError(f"The run was stopped; its journal is {completion.run_dir}.")
 
     def _configured(self) -> dict[str, Any]:
-        return {name: value for name in NAMES if (value := getattr(self, name)) is not None}
+        return {name: value for name in HELP if (value := getattr(self, name)) is not None}
 
 
 RLMMagics.rlm.__doc__ = PARSER.format_help()

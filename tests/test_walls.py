@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "rlm_magic": {"rlm_magic", "rlm_kernel.arguments", "rlm_kernel.events", "rlm_kernel.sinks", *rlm_kernel.__all__},
 }
 STANDARD_LIBRARY_ONLY = ("rlm_kernel/wire.py", "rlm_kernel/errors.py", "rlm_kernel/events", "rlm_kernel/host/parse.py")
-SDKS = {"openai", "anthropic", "pandas", "polars", "pyarrow", "xllamacpp"}
+SDKS = {"openai", "anthropic", "pandas", "polars", "pyarrow", "xllamacpp", "genai_prices", "pydantic", "jsonschema"}
 
 
 def files(place: str) -> list[Path]:

@@ -31,13 +31,34 @@ class Output:
 
 
 @dataclass
+class Check:
+    """A hook's verdict on a call."""
+
+    when: str
+    verdict: str
+    reason: str
+
+
+@dataclass
+class ToolUse:
+    """A call of a caller's tool: its arguments and its result as JSON, or why it failed."""
+
+    tool: str
+    arguments: str
+    state: State = "running"
+    text: str = ""
+    seconds: float | None = None
+
+
+@dataclass
 class Cell:
-    """A cell, its outputs, and the sub-calls it asked for. ``status`` is ``None`` while it runs."""
+    """A cell, its outputs, and the sub-calls and tools it asked for. ``status`` is ``None`` while it runs."""
 
     index: int
     code: str
     outputs: list[Output] = field(default_factory=list)
     calls: list[Node] = field(default_factory=list)
+    tools: list[ToolUse] = field(default_factory=list)
     status: CellStatus | None = None
     seconds: float | None = None
 
@@ -73,7 +94,10 @@ class Node:
     iterations: list[Iteration] = field(default_factory=list)
     calls: list[Node] = field(default_factory=list)
     """Every sub-call, those of its cells among them."""
+    checks: list[Check] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    cached: bool = False
+    """Whether an earlier call has answered it."""
     text: str = ""
     value: Any = None
     usage: Usage = field(default_factory=Usage)
@@ -108,6 +132,14 @@ class Tree:
     seconds: float = 0.0
     error: str | None = None
 
+    def usage_by_model(self) -> dict[str, Usage]:
+        """Usage of each model, root models and sub-calls together."""
+        usage: dict[str, Usage] = {}
+        for node in self.root.walk():
+            if node.usage.calls:
+                usage[node.model] = usage.get(node.model, Usage()) + node.usage
+        return usage
+
     @property
     def answer(self) -> str:
         """The answer's text; empty while there is none."""
@@ -121,6 +153,7 @@ class TreeBuilder:
         self.tree = Tree()
         self._nodes: dict[str, Node] = {"0": self.tree.root}
         self._cells: dict[tuple[str, int], Cell] = {}
+        self._tools: dict[tuple[str, int], ToolUse] = {}
 
     @singledispatchmethod
     def _fold(self, event: Event) -> None:
@@ -202,13 +235,42 @@ class TreeBuilder:
     @_fold.register
     def _(self, event: events.CallFinished) -> None:
         call = self._node(event.call)
-        call.state, call.seconds = event.status, event.seconds
+        call.state, call.seconds, call.cached = event.status, event.seconds, event.cached
         if event.status == "ok":
             call.text = event.text
         else:
             call.error = event.text or None
         call.usage += event.usage
         self.tree.usage += event.usage
+
+    @_fold.register
+    def _(self, event: events.CallChecked) -> None:
+        self._node(event.call).checks.append(Check(event.when, event.verdict, event.reason))
+
+    @_fold.register
+    def _(self, event: events.ToolStarted) -> None:
+        tool = self._tools[event.node, event.call] = ToolUse(event.tool, event.arguments)
+        if event.cell is not None and (cell := self._cells.get((event.node, event.cell))) is not None:
+            cell.tools.append(tool)
+
+    @_fold.register
+    def _(self, event: events.ToolFinished) -> None:
+        if (tool := self._tools.get((event.node, event.call))) is not None:
+            tool.state, tool.text, tool.seconds = event.status, event.text, event.seconds
+
+    @_fold.register
+    def _(self, event: events.Compacted) -> None:
+        node = self._node(event.node)
+        node.notes.append(f"The history was summarized: {event.dropped} messages.")
+        node.usage += event.usage
+        self.tree.usage += event.usage
+
+    @_fold.register
+    def _(self, event: events.RunContinued) -> None:
+        self.tree.state = self.tree.root.state = "running"
+        self.tree.stop_reason = self.tree.root.stop_reason = None
+        raised = ", ".join(f"{name}={value}" for name, value in event.limits.items())
+        self.tree.root.notes.append(f"The run went on with {raised}.")
 
     @_fold.register
     def _(self, event: events.Note) -> None:

@@ -23,7 +23,10 @@ StopReason = Literal[
     "max_iterations",
     "max_calls",
     "max_tokens",
+    "max_cost",
     "max_seconds",
+    "max_errors",
+    "max_repeats",
     "cancelled",
     "error",
 ]
@@ -148,6 +151,62 @@ class CallFinished(Event):
     usage: Usage
     """The call's own usage; zero for a child RLM, whose own model calls report themselves."""
     seconds: float
+    cached: bool = False
+    """Whether an earlier call, or one that was in flight, has answered it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallChecked(Event):
+    """A hook looked at sub-call ``call``, before it or at its result, and this is its verdict."""
+
+    type: ClassVar[str] = "call_checked"
+    call: str
+    when: Literal["before", "after"]
+    verdict: Literal["allow", "refuse", "rewrite", "retry"]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolStarted(Event):
+    """A cell called a tool of the caller's; ``call`` counts the node's tool calls from 1."""
+
+    type: ClassVar[str] = "tool_started"
+    call: int
+    tool: str
+    arguments: str
+    cell: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolFinished(Event):
+    """Tool call ``call`` ended: ``text`` is its result as JSON or, when ``status`` is not ``ok``, the reason."""
+
+    type: ClassVar[str] = "tool_finished"
+    call: int
+    status: Literal["ok", "error", "cancelled"]
+    text: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compacted(Event):
+    """The history came near the model's window: ``summary`` stands for the messages that were dropped."""
+
+    type: ClassVar[str] = "compacted"
+    iteration: int
+    summary: str
+    dropped: int
+    messages: tuple[Message, ...]
+    """What follows the opening from now on."""
+    usage: Usage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunContinued(Event):
+    """A run that a limit had ended goes on with higher limits; so do its root node and the numbers of its events."""
+
+    type: ClassVar[str] = "run_continued"
+    limits: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

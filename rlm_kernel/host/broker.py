@@ -1,4 +1,4 @@
-"""Serves a node's sub-calls: checks, charges, asks a model or runs a child. The host's half of the wall.
+"""Serves what a node's cells ask for: sub-calls, tools, the budget. The host's half of the wall.
 
 What arrives here was written by model-written code: it has been checked field by field (`rlm_kernel.wire`) and is
 believed in nothing else.
@@ -7,18 +7,23 @@ believed in nothing else.
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 import time
 from typing import TYPE_CHECKING
 
 from rlm_kernel import wire
 from rlm_kernel.errors import LimitReached, RLMError
 from rlm_kernel.events import types as events
-from rlm_kernel.events.values import Message, Usage
-from rlm_kernel.host import engine
+from rlm_kernel.host.structured import Structured
+from rlm_kernel.host.subcall import Job, SubCalls
+from rlm_kernel.host.uploads import Upload
 
 if TYPE_CHECKING:
     from rlm_kernel.host.node import Node
-    from rlm_kernel.host.providers import Model
+
+NOTE_CHARACTERS = 1000
+"""Of a `progress` note."""
 
 
 class Broker:
@@ -26,57 +31,78 @@ class Broker:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._sub_calls = SubCalls(node)
+        self._numbers = itertools.count(1)
 
-    async def serve(self, call: wire.Call) -> wire.Reply:
-        """Answer every prompt of a call, in order. Called by the session, many at once."""
+    async def serve(self, call: wire.Call | wire.ToolCall) -> wire.Reply:
+        """Answer a call, every prompt of it in order. Called by the session, many at once."""
+        if isinstance(call, wire.ToolCall):
+            return wire.Reply(call.id, [await self._tool(call)])
         if len(call.prompts) > wire.MAX_PROMPTS:  # our namespace refuses it, so this is forged
             return wire.Reply(call.id, [])
-        model = self._node.shared.models.named(call.model)
-        if model is None:
-            names = sorted({m.name for m in (self._node.shared.models.sub, self._node.shared.models.root)})
-            result = wire.CallResult(error=f"Unknown model {call.model!r}. This run has: {', '.join(names)}.")
-            return wire.Reply(call.id, [result] * len(call.prompts))
-        if len(call.prompts) == 1:  # the most frequent kind, without a task of its own
-            return wire.Reply(call.id, [await self._one(call.kind, call.prompts[0], model)])
-        results = await asyncio.gather(*(self._one(call.kind, prompt, model) for prompt in call.prompts))
-        return wire.Reply(call.id, list(results))
+        try:
+            schema = None if call.schema is None else await asyncio.to_thread(Structured, call.schema)
+            jobs = self._jobs(call, schema)
+        except RLMError as error:
+            return wire.Reply(call.id, [wire.CallResult(error=str(error))] * len(call.prompts))
+        try:
+            if len(jobs) == 1:  # the most frequent kind, without a task of its own
+                return wire.Reply(call.id, [await self._sub_calls.answer(jobs[0])])
+            return wire.Reply(call.id, list(await asyncio.gather(*map(self._sub_calls.answer, jobs))))
+        finally:
+            for upload in call.contexts:
+                self._node.repl.session.calls.uploads.discard(upload)
 
-    async def _one(self, kind: events.Kind, prompt: str, model: Model) -> wire.CallResult:
-        """Answer one prompt and tell the stream."""
+    def _jobs(self, call: wire.Call, schema: Structured | None) -> list[Job]:
+        """Turn a call into one job per prompt.
+
+        Raises
+        ------
+        RLMError
+            It names what the run does not have.
+        """
+        node, options = self._node, self._node.shared.options
+        if not options.sub_calls:
+            raise RLMError("This run has no sub-calls. Use plain Python.")
+        recursive = call.kind == "rlm" and node.ledger.may_recurse
+        models = node.shared.models
+        model = models.named(call.model, models.at(node.ledger.depth + 1) if recursive else models.sub)
+        if model is None:
+            raise RLMError(f"Unknown model {call.model!r}. This run has: {', '.join(models.names)}.")
+        uploads: list[Upload | None] = [node.repl.session.calls.uploads.get(name) for name in call.contexts] or [None]
+        if len(uploads) == 1:
+            uploads *= len(call.prompts)
+        if len(uploads) != len(call.prompts):
+            raise RLMError(f"{len(uploads)} contexts for {len(call.prompts)} prompts: expected one for each, or one.")
+        named = call.model is not None
+        return [
+            Job("rlm" if recursive else "llm", prompt, model, named, upload, schema, call.cache)
+            for prompt, upload in zip(call.prompts, uploads, strict=True)
+        ]
+
+    async def _tool(self, call: wire.ToolCall) -> wire.CallResult:
+        """Call a function of the caller's, or one of the REPL's own."""
         node, bus = self._node, self._node.shared.bus
-        try:
-            node.ledger.start_call()
-        except LimitReached as limit:
-            return wire.CallResult(limit=limit.limit, maximum=limit.maximum)
-        if not node.ledger.may_recurse:
-            kind = "llm"
-        call, started = node.next_call_id(), time.monotonic()
-        name = model.name if kind == "llm" else node.shared.models.root.name
+        if call.tool == "budget":
+            return wire.CallResult(text=json.dumps(node.ledger.budget()))
+        if call.tool == "progress":
+            bus.emit(events.Note(node=node.id, text=" ".join(map(str, call.args))[:NOTE_CHARACTERS]))
+            return wire.CallResult(text="null")
+        number, started = next(self._numbers), time.monotonic()
+        arguments = json.dumps({"args": call.args, "kwargs": call.kwargs})
         bus.emit(
-            events.CallRequested(node=node.id, call=call, kind=kind, model=name, prompt=prompt, cell=node.running_cell)
+            events.ToolStarted(node=node.id, call=number, tool=call.tool, arguments=arguments, cell=node.running_cell)
         )
-        status, text, usage = "cancelled", "", Usage()
+        status, text = "cancelled", ""
         try:
-            text, usage = await (self._complete(prompt, model) if kind == "llm" else self._recurse(prompt, call))
+            async with node.ledger.clock():
+                text = await node.tools.call(call.tool, call.args, call.kwargs)
             status = "ok"
+        except LimitReached as limit:
+            status, text = "error", str(limit)
         except RLMError as error:
             status, text = "error", str(error)
         finally:
             seconds = time.monotonic() - started
-            bus.emit(
-                events.CallFinished(node=node.id, call=call, status=status, text=text, usage=usage, seconds=seconds)  # type: ignore[arg-type]
-            )
+            bus.emit(events.ToolFinished(node=node.id, call=number, status=status, text=text, seconds=seconds))  # type: ignore[arg-type]
         return wire.CallResult(text=text) if status == "ok" else wire.CallResult(error=text)
-
-    async def _complete(self, prompt: str, model: Model) -> tuple[str, Usage]:
-        async with self._node.shared.slots:
-            reply = await model.complete([Message("user", prompt)])
-        self._node.ledger.charge(reply.usage)
-        return reply.text, reply.usage
-
-    async def _recurse(self, prompt: str, call: str) -> tuple[str, Usage]:
-        async with self._node.child(prompt, call) as child:
-            answer = await engine.run(child)
-        if not answer.text:
-            raise RLMError(f"The child ended without an answer ({answer.stop_reason}).")
-        return answer.text, Usage()

@@ -15,6 +15,8 @@ class Bus:
     """The run's one stream. Owned by the run's event loop."""
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
+        self.redact: Callable[[Event], Event] | None = None
+        """Takes secrets out of an event before any sink sees it."""
         self._sinks = list(sinks)
         self._seq = 0
 
@@ -22,5 +24,7 @@ class Bus:
         """Give the event its number and time, and hand it to each sink in order."""
         event = dataclasses.replace(event, seq=self._seq, time=time.time())
         self._seq += 1
+        if self.redact is not None:
+            event = self.redact(event)
         for sink in self._sinks:
             sink(event)

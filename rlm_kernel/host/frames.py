@@ -22,8 +22,15 @@ def library(value: Any) -> Library | None:
     return None
 
 
+def is_frame_type(kind: type[Any]) -> bool:
+    """Whether it is the type of a frame, or one derived from it."""
+    return any(issubclass(kind, getattr(sys.modules.get(name), "DataFrame", ())) for name in ("pandas", "polars"))
+
+
 def advice(value: Any) -> str | None:
-    """Say how something else of pandas or polars becomes a frame; ``None`` where nothing does."""
+    """Say how something else of numpy, pandas or polars can be passed; ``None`` where it cannot."""
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", 0) > 0:
+        return "Pass context.tolist(), or a pandas DataFrame of it."
     if type(value).__module__.partition(".")[0] not in ("pandas", "polars"):
         return None
     return next((f"Pass context.{verb}()." for verb in ("to_frame", "collect") if hasattr(value, verb)), None)

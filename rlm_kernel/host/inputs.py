@@ -6,13 +6,15 @@ import errno
 import shutil
 import stat
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from rlm_kernel import wire
 from rlm_kernel.errors import ContextError
-from rlm_kernel.host import frames
+from rlm_kernel.host import foreign, frames
+from rlm_kernel.host.formats import SMALLER_AS_VALUE, kind_of
 from rlm_kernel.host.json_file import has_text_keys, write_json
 from rlm_kernel.host.paths import check_path, from_paths
 
@@ -24,7 +26,9 @@ CHUNK = 1 << 15
 NOTHING_BOUND: Mapping[Path, str] = MappingProxyType({})
 
 
-def check(context: Any, memory_bytes: int | None = None, *, encoding: str | None = "utf-8") -> None:
+def check(
+    context: Any, memory_bytes: int | None = None, *, encoding: str | None = "utf-8", context_format: str = "auto"
+) -> None:
     """Refuse at once what can never be an input; cheap.
 
     Parameters
@@ -35,13 +39,15 @@ def check(context: Any, memory_bytes: int | None = None, *, encoding: str | None
         What the kernel may use; ``None`` is no limit.
     encoding
         The option of that name; ``None`` leaves bytes as they are.
+    context_format
+        The option of that name, for a file or bytes.
 
     Raises
     ------
     ContextError
         It is empty, does not exist, cannot be read, cannot fit into the kernel, or is of a type that cannot cross.
     """
-    size = _size(context, encoding)
+    size = _size(context, encoding, context_format)
     copies = 2 if isinstance(context, list | tuple | Mapping) else 1  # JSON, then values
     if memory_bytes is not None and size * copies > memory_bytes:
         raise ContextError(
@@ -58,6 +64,7 @@ def prepare(
     *,
     encoding: str | None = "utf-8",
     encoding_errors: str = "strict",
+    context_format: str = "auto",
 ) -> wire.Load:
     """Write the input below ``folder`` and say how the kernel loads it. A single file is copied or bound, never read.
 
@@ -73,6 +80,9 @@ def prepare(
         Files that the box sees already: the path as the caller passed it -> the absolute path in the box.
     encoding, encoding_errors
         How bytes and files become text; ``encoding=None`` leaves them bytes.
+    context_format
+        What a file is: ``text``, ``json``, ``jsonl``, ``csv`` or ``parquet``; ``auto`` goes by its suffix. Bytes have
+        none, and are text. The files of a folder are always text.
 
     Returns
     -------
@@ -84,19 +94,51 @@ def prepare(
     ContextError
         It cannot be read or written, or holds something that cannot cross.
     """
-    check(context, encoding=encoding)
-    if isinstance(context, Path):
-        if context.is_dir():
-            context = from_paths([context], encoding or "utf-8", encoding_errors)
-        elif context in bound:
-            return _load_raw(name, bound[context], encoding, encoding_errors)
+    check(context, encoding=encoding, context_format=context_format)
+    if isinstance(context, Path) and context.is_dir():
+        context = from_paths([context], encoding or "utf-8", encoding_errors)
     target = folder / name
     try:
-        load = _write(context, target, encoding, encoding_errors)
+        if isinstance(context, RAW):
+            kind = kind_of(context if isinstance(context, Path) else None, encoding, context_format)
+            load = wire.Load(name, name, kind, encoding or "utf-8", encoding_errors)  # type: ignore[arg-type]
+            if isinstance(context, Path) and context in bound:
+                return replace(load, path=bound[context])
+            _copy(context, target)
+        else:
+            load = _write(context, target)
         target.chmod(0o644)  # the box may run as another user; the folder above lets only this one in
     except OSError as error:
         raise _failure(context, folder, error) from error
     return load
+
+
+def uploaded(path: Path, kind: Literal["text", "json"], folder: Path, name: str) -> wire.Load:
+    """Move a file of UTF-8 text that another kernel has sent below ``folder``, and say how the kernel loads it.
+
+    It is not read, and not trusted: the kernel that loads it says whether it is JSON.
+
+    Parameters
+    ----------
+    path
+        The file; it is gone afterwards.
+    kind
+        Whether it is the text of a ``str``, or JSON.
+    folder, name
+        As for `prepare`.
+
+    Raises
+    ------
+    ContextError
+        It cannot be moved.
+    """
+    target = folder / name
+    try:
+        shutil.move(path, target)
+        target.chmod(0o644)
+    except OSError as error:
+        raise _failure(None, folder, error) from error
+    return wire.Load(name, name, kind, errors="surrogatepass")
 
 
 def single_file(context: Any) -> Path | None:
@@ -104,16 +146,18 @@ def single_file(context: Any) -> Path | None:
     return context if isinstance(context, Path) and context.is_file() else None
 
 
-def _size(context: Any, encoding: str | None) -> int:
+def _size(context: Any, encoding: str | None, context_format: str) -> int:
     """Return the least number of bytes an input has; of a list or dict, those of the texts directly in it."""
     if isinstance(context, Path):
         status = check_path(context)
         if stat.S_ISREG(status.st_mode):
-            return status.st_size
+            kind = kind_of(context, encoding, context_format)
+            return 0 if kind in SMALLER_AS_VALUE else status.st_size
         if encoding is None:
             raise ContextError("A folder becomes a mapping of path to text, so it needs an encoding= other than None.")
         return 0
     if isinstance(context, bytes | bytearray | memoryview):
+        kind_of(None, encoding, context_format)
         size = memoryview(context).nbytes
         if size == 0:
             raise ContextError(f"The context is an empty {type(context).__name__}, so there is nothing to ask about.")
@@ -130,27 +174,20 @@ def _size(context: Any, encoding: str | None) -> int:
     if isinstance(context, str):
         return len(context)
     items = context.values() if isinstance(context, Mapping) else context
+    if foreign.frame_in(items) is not None:
+        raise _cannot_cross(context)
     return sum(len(item) for item in items if isinstance(item, str))
 
 
-def _write(context: Any, target: Path, encoding: str | None, errors: str) -> wire.Load:
+def _write(context: Any, target: Path) -> wire.Load:
     name = target.name
-    if isinstance(context, RAW):
-        _copy(context, target)
-        return _load_raw(name, name, encoding, errors)
     if isinstance(context, str):
         _write_text(context, target)
         return wire.Load(name, name, "text", errors="surrogatepass")
     if frames.library(context):
         return wire.Load(name, name, frames.write_frame(context, target))
     _write_json(context, target)
-    return wire.Load(name, name, "json")
-
-
-def _load_raw(name: str, path: str, encoding: str | None, errors: str) -> wire.Load:
-    if encoding is None:
-        return wire.Load(name, path, "bytes")
-    return wire.Load(name, path, "text", encoding, errors)  # type: ignore[arg-type]
+    return wire.Load(name, name, "json", errors="surrogatepass")
 
 
 def _copy(context: Any, target: Path) -> None:
@@ -177,9 +214,13 @@ def _write_json(value: Any, target: Path) -> None:
         with target.open("wb") as file:
             write_json(value, file)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ContextError(
-            f"The context holds something that cannot cross into the kernel: {error}. Pass {ACCEPTED}."
-        ) from error
+        raise _cannot_cross(value, error) from error
+
+
+def _cannot_cross(value: Any, error: Exception | None = None) -> ContextError:
+    """Name what cannot cross, and where it is."""
+    reason = foreign.explain(value) or f"{error}. Pass {ACCEPTED}."
+    return ContextError(f"The context holds something that cannot cross into the kernel: {reason}")
 
 
 def _failure(context: Any, folder: Path, error: OSError) -> ContextError:

@@ -17,11 +17,26 @@ T = TypeVar("T")
 
 def submit(coroutine: Coroutine[Any, Any, T]) -> Future[T]:
     """Run a coroutine on the private loop. Cancelling the future cancels the coroutine."""
-    return asyncio.run_coroutine_threadsafe(coroutine, _loop())
+    return asyncio.run_coroutine_threadsafe(coroutine, get())
+
+
+async def to_the_end(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Await what has to be done whoever cancels, such as ending a kernel; a cancellation is raised afterwards."""
+    task = asyncio.ensure_future(coroutine)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    task.result()
 
 
 @cache
-def _loop() -> asyncio.AbstractEventLoop:
+def get() -> asyncio.AbstractEventLoop:
+    """Return the private loop, whose thread starts with the first call."""
     loop = asyncio.new_event_loop()
     # A daemon: a run that nobody waits for must not keep the program from ending.
     threading.Thread(target=loop.run_forever, name="rlm-loop", daemon=True).start()

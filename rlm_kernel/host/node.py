@@ -1,4 +1,4 @@
-"""One RLM node: its kernel, its models, its place in the tree. The engine drives it, the stream hears of it."""
+"""One RLM node: its REPL, its root model, its place in the tree. The engine drives it, the stream hears of it."""
 
 from __future__ import annotations
 
@@ -6,99 +6,127 @@ import asyncio
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from rlm_kernel import wire
 from rlm_kernel.errors import LimitReached
 from rlm_kernel.events import types as events
 from rlm_kernel.events.types import StopReason
-from rlm_kernel.events.values import Message
-from rlm_kernel.host import inputs
+from rlm_kernel.host import finals, inputs, loop, parse
 from rlm_kernel.host.answer import Answer
+from rlm_kernel.host.answer_type import MismatchError
 from rlm_kernel.host.broker import Broker
-from rlm_kernel.host.bus import Bus
-from rlm_kernel.host.config import Models, Options
+from rlm_kernel.host.dialogue import Dialogue
 from rlm_kernel.host.ledger import Ledger
-from rlm_kernel.host.prompts import CellRecord
-from rlm_kernel.host.sandboxes.box import Box
-from rlm_kernel.host.session import Session
+from rlm_kernel.host.parse import Cells
+from rlm_kernel.host.prompts import CellRecord, Scene, ToolDoc, Turn
+from rlm_kernel.host.providers import Model, Reply
+from rlm_kernel.host.repl import Repl
+from rlm_kernel.host.shared import Shared, Task
 
 CELL_OUTPUT_CHARACTERS = 1_000_000
 """What the host keeps of one cell's output; the rest is dropped and said to be."""
 
 
-@dataclass(frozen=True)
-class Shared:
-    """What all nodes of a run have in common."""
-
-    options: Options
-    models: Models
-    bus: Bus
-    slots: asyncio.Semaphore
-    """Plain sub-calls in flight, over the whole tree."""
-    box: Box
-    """Where the kernels live."""
-
-
 class Node:
-    """A question, an input and a kernel. Use as an async context manager: the kernel lives inside."""
+    """A task and a REPL to solve it in. Use as an async context manager: a kernel of its own lives inside.
 
-    def __init__(self, shared: Shared, ledger: Ledger, question: str, context: Any, node_id: str = "0") -> None:
+    Parameters
+    ----------
+    shared
+        What all nodes of the run have in common.
+    ledger
+        The node's view of the account.
+    task
+        What it has to do.
+    node_id
+        ``"0"`` for the root, the call's id for a child.
+    repl
+        A conversation's, which outlives the node.
+    model
+        The root model; by default the one of the node's depth.
+    """
+
+    def __init__(
+        self,
+        shared: Shared,
+        ledger: Ledger,
+        task: Task,
+        node_id: str = "0",
+        *,
+        repl: Repl | None = None,
+        model: Model | None = None,
+    ) -> None:
         self.shared = shared
         self.ledger = ledger
-        self.question = question
+        self.task = task
         self.id = node_id
         self.running_cell: int | None = None
         self.best = Answer()
-        self._context = context
+        self.dialogue: Dialogue | None = None
+        self._model = model or shared.models.at(ledger.depth)
+        self._own_repl = repl is None
+        self._started = time.monotonic()
         self._ids = itertools.count(1)
-        self._cells = itertools.count(1)
-        self._told = 0
-        self._variables: dict[str, str] = {}
-        """The REPL's, when the last cell ended."""
-        file = inputs.single_file(context)
-        files = () if file is None else (file,)
-        self._session = Session(shared.box, shared.options.cell_seconds, Broker(self).serve, files)
+        self._ran = False
+        """Whether any cell has run without an error."""
+        self._notes: list[str] = []
+        """What the model should hear with its next observation."""
+        self._errors = self._repeats = 0
+        """Turns in a row that failed, and that were the same."""
+        self._last_turn: Any = None
+        self.broker = Broker(self)
+        file = inputs.single_file(task.context)
+        tools = shared.sub_tools if ledger.depth else shared.tools
+        self.tools = tools
+        self.repl = repl or Repl(shared.options, shared.box, tools, () if file is None else (file,))
 
-    def child(self, context: Any, node_id: str) -> Node:
-        """Return a node one level down, with everything inherited."""
-        question = "Do what `context` asks, and answer it."
-        return Node(self.shared, self.ledger.child(), question, context, node_id)
+    def child(self, task: Task, node_id: str, model: Model) -> Node:
+        """Return a node one level down, with everything inherited but the model."""
+        return Node(self.shared, self.ledger.child(), task, node_id, model=model)
+
+    async def remember(self) -> None:
+        """Put the messages into the REPL, for the conversation's next completion."""
+        assert self.dialogue is not None
+        await self.repl.add_history(self.dialogue.history)
 
     def next_call_id(self) -> str:
         """Return the id of this node's next sub-call."""
         return f"{self.id}.{next(self._ids)}"
 
     async def __aenter__(self) -> Node:
-        self._started = time.monotonic()
+        self.repl.serve = self.broker.serve
+        if self.dialogue is not None:  # it goes on
+            return self
         try:
-            session = self._session
-            await session.launch()
-            prepare = asyncio.to_thread(
-                inputs.prepare,
-                self._context,
-                session.inputs,
-                "context_0",
-                session.shown,
-                encoding=self.shared.options.encoding,
-                encoding_errors=self.shared.options.encoding_errors,
-            )
-            load, _ = await asyncio.gather(prepare, session.attach())
-            self.context = await session.load(load)
+            if self._own_repl:
+                await self.repl.open(self.task.context)
+            else:
+                await self.repl.renew(self.task.context)
         except BaseException as error:
             await self.__aexit__(type(error), error)
             raise
-        model = self.shared.models.root.name
-        summary = wire.encode(self.context)
         started = events.NodeStarted(
-            node=self.id, depth=self.ledger.depth, model=model, question=self.question, context=summary
+            node=self.id,
+            depth=self.ledger.depth,
+            model=self._model.name,
+            question=self.task.question,
+            context=wire.encode(self.context),
         )
         self.shared.bus.emit(started)
+        self.dialogue = Dialogue(self.id, self.shared, self.ledger, self._model, self._scene())
         return self
 
     async def __aexit__(self, kind: Any, error: BaseException | None, traceback: Any = None) -> None:
-        await self._session.close()
+        self.repl.serve = None
+        try:
+            if self._own_repl:
+                await loop.to_the_end(self.repl.close())
+        finally:
+            self._say_how_it_ended(error)
+
+    def _say_how_it_ended(self, error: BaseException | None) -> None:
         reason: StopReason = self.best.stop_reason
         if error is not None:
             reason = "cancelled" if isinstance(error, asyncio.CancelledError) else "error"
@@ -106,27 +134,33 @@ class Node:
         seconds = time.monotonic() - self._started
         self.shared.bus.emit(events.NodeFinished(node=self.id, stop_reason=reason, seconds=seconds, error=text))
 
-    async def ask(self, history: Sequence[Message], iteration: int) -> str:
-        """Ask the root model; the reply's text. Charges the ledger."""
-        bus = self.shared.bus
-        bus.emit(events.ModelRequested(node=self.id, iteration=iteration, messages=tuple(history[self._told :])))
-        self._told = len(history) + 1  # the reply itself is in ModelReplied
+    @property
+    def context(self) -> wire.Loaded:
+        """What its input is."""
+        return self.repl.contexts[-1] if self.repl.contexts else wire.Loaded(description="empty: there is none yet")
 
-        def on_text(text: str) -> None:
-            bus.emit(events.TextDelta(node=self.id, iteration=iteration, text=text))
+    async def ask(self) -> Reply:
+        """Ask the root model."""
+        assert self.dialogue is not None
+        return await self.dialogue.ask()
 
-        started = time.monotonic()
-        reply = await self.shared.models.root.complete(history, on_text)
-        self.ledger.charge(reply.usage)
-        seconds = time.monotonic() - started
-        bus.emit(
-            events.ModelReplied(node=self.id, iteration=iteration, text=reply.text, usage=reply.usage, seconds=seconds)
+    async def compact(self) -> None:
+        """Summarize the history where it comes near the model's window."""
+        assert self.dialogue is not None
+        if self.dialogue.is_near_window:
+            await self.dialogue.compact()
+            await self.repl.set_history(self.dialogue.record)
+
+    def cells_of(self, reply: Reply) -> Cells:
+        """Find the cells in a reply."""
+        options = self.shared.options
+        return parse.cells(
+            reply.text, options.fences, first_only=options.cells == "first", cut=reply.finish == "length"
         )
-        return reply.text
 
     async def execute(self, code: str) -> CellRecord:
         """Run one cell and tell the stream."""
-        bus, cell, record, room = self.shared.bus, next(self._cells), CellRecord(), CELL_OUTPUT_CHARACTERS
+        bus, cell, record, room = self.shared.bus, next(self.repl.cells), CellRecord(), CELL_OUTPUT_CHARACTERS
 
         def on_output(kind: str, data: dict[str, Any]) -> None:
             nonlocal room
@@ -136,43 +170,130 @@ class Node:
             room -= size
             if room <= 0:
                 kind, data = "stderr", {"text/plain": _cut(data, room + size)}
-            record.output.append(
-                str(data.get("text/plain", "")) + ("\n" if kind in ("execute_result", "error") else "")
-            )
+            record.add(kind, data)
             bus.emit(events.CellOutput(node=self.id, cell=cell, kind=kind, data=data))  # type: ignore[arg-type]
 
         bus.emit(events.CellStarted(node=self.id, iteration=self.ledger.iterations, cell=cell, code=code))
         self.running_cell = cell
         try:
-            result = await self._session.execute(code, on_output)
+            result = await self.repl.session.execute(code, on_output)
         finally:
             self.running_cell = None
         bus.emit(events.CellFinished(node=self.id, cell=cell, status=result.status, seconds=result.seconds))
         record.status, record.report = result.status, result.report
+        self._ran = self._ran or result.status == "ok"
         if result.restart is not None:
-            record.restart, record.lost, self._variables = result.restart, self._variables, {}
+            record.restart, record.lost, self.repl.variables = result.restart, self.repl.variables, {}
             bus.emit(events.Note(node=self.id, text=f"The kernel was restarted: {result.restart}."))
         if result.report is not None:
-            self._variables = result.report.variables
+            self.repl.variables = result.report.variables
             if result.report.text:
                 self.best = Answer.of_report(result.report)
         return record
 
-    def stop(self, limit: LimitReached) -> Answer:
-        """End with the best answer so far, because a limit is spent."""
+    async def accepted_answer(self, reply: Reply, records: Sequence[CellRecord]) -> Answer | None:
+        """Return the answer of the first cell that is ready, if it is of the right type; else the model will hear."""
+        ready = next((record for record in records if record.answers()), None)
+        if ready is None and self.shared.options.finals:
+            ready = await self._legacy_final(reply.text, records)
+        if ready is None:
+            return None
+        assert ready.report is not None
+        answer = Answer.of_report(ready.report)
+        if self.task.answer_type is None:
+            return answer
+        try:
+            typed = self.task.answer_type.check(answer.value, answer.text)
+            return replace(answer, value=self.task.answer_type.plain(typed), typed=(typed,))
+        except MismatchError as error:
+            self._notes.append(f"Your answer was not accepted:\n{error}\nCorrect it and set it ready again.")
+            return None
+
+    def observe(self, reply: Reply, cells: Cells, records: Sequence[CellRecord]) -> None:
+        """Append the reply and what came of it to the history.
+
+        Raises
+        ------
+        LimitReached
+            So many turns in a row have failed, or were the same.
+        """
+        assert self.dialogue is not None
+        if cells.dropped:
+            self._notes.append("What followed your first code block was dropped: only that block has run.")
+        turn = Turn(
+            records=records,
+            problem=cells.problem,
+            iteration=self.ledger.iterations,
+            iterations=self.ledger.limits.max_iterations,
+            contexts=len(self.repl.contexts),
+            histories=self.repl.histories,
+            notes=tuple(self._notes),
+        )
+        self._notes.clear()
+        self.dialogue.add(reply.text, self.shared.prompts.observation(turn))
+        self._errors = 0 if any(record.status == "ok" for record in records) else self._errors + 1
+        this_turn = (reply.text, [(record.status, record.output) for record in records])
+        self._repeats = self._repeats + 1 if this_turn == self._last_turn else 1
+        self._last_turn = this_turn
+        self.ledger.check_turns(self._errors, self._repeats)
+
+    def finish(self, answer: Answer) -> Answer:
+        """End with an answer; one that was made when a limit had been reached says so."""
+        if (limit := self.ledger.spent) is not None:
+            self.shared.bus.emit(events.LimitHit(node=self.id, limit=limit.limit, maximum=limit.maximum))
+            answer = replace(answer, stop_reason=limit.limit)  # type: ignore[arg-type]
+        return self._end(answer)
+
+    async def stop(self, limit: LimitReached) -> Answer:
+        """End because a limit is spent, with the best answer so far, else with what one last request gives."""
+        if limit.limit == "max_iterations" and not self.best.text and self._ran:
+            self.best = Answer.of_text(await self._last_resort())
         self.shared.bus.emit(events.LimitHit(node=self.id, limit=limit.limit, maximum=limit.maximum))
         return self._end(replace(self.best, stop_reason=limit.limit))  # type: ignore[arg-type]
 
-    def finish(self, record: CellRecord) -> Answer:
-        """End with the answer of the cell that is ready."""
-        assert record.report is not None
-        return self._end(Answer.of_report(record.report))
+    async def _last_resort(self) -> str:
+        assert self.dialogue is not None
+        self.dialogue.history += self.shared.prompts.last_resort(self.dialogue.scene)
+        try:
+            async with self.ledger.clock():
+                return (await self.dialogue.ask()).text
+        except LimitReached:
+            return ""
+
+    async def _legacy_final(self, text: str, records: Sequence[CellRecord]) -> CellRecord | None:
+        """Take ``FINAL(...)`` or ``FINAL_VAR(...)`` from the model's text, through the REPL's function of that name."""
+        final = finals.find(text)
+        if final is None:
+            return None
+        if (reason := finals.accept(final, records, self._ran)) is not None:
+            self._notes.append(reason)
+            return None
+        name = "FINAL_VAR" if final.kind == "variable" else "FINAL"
+        record = await self.execute(f"{name}({final.value!r})")
+        if record.answers():
+            return record
+        self._notes.append(f"{name} was ignored: the REPL has no variable {final.value!r}.")
+        return None
 
     def _end(self, answer: Answer) -> Answer:
         self.best = answer
         if answer.text:
             self.shared.bus.emit(events.NodeAnswered(node=self.id, value=answer.value, text=answer.text))
         return answer
+
+    def _scene(self) -> Scene:
+        return Scene(
+            question=self.task.question,
+            context=self.context,
+            iterations=self.ledger.limits.max_iterations,
+            contexts=len(self.repl.contexts),
+            histories=self.repl.histories,
+            tools=tuple(ToolDoc(name, text) for name, text in self.tools.docs()),
+            recursion=self.ledger.may_recurse,
+            models=tuple(self.shared.models.names),
+            answer_schema=None if self.task.answer_type is None else self.task.answer_type.schema,
+            depth=self.ledger.depth,
+        )
 
 
 def _cut(data: dict[str, Any], room: int) -> str:

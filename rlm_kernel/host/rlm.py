@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
-from rlm_kernel.host.config import ModelLike, Options
-from rlm_kernel.host.run import Completion, Run
+from rlm_kernel.errors import RLMError
+from rlm_kernel.host import loop
+from rlm_kernel.host.bus import Bus
+from rlm_kernel.host.completion import Completion
+from rlm_kernel.host.conversation import Conversation
+from rlm_kernel.host.options import ModelLike, Options
+from rlm_kernel.host.run import Run
+from rlm_kernel.host.shared import Shared
+from rlm_kernel.host.tools import Tools
+
+T = TypeVar("T")
 
 
 class RLM:
     """A Recursive Language Model (Zhang, Kraska & Khattab, arXiv 2512.24601).
+
+    Used as a context manager, sync or async, it is a conversation: its completions share one REPL.
 
     Parameters
     ----------
@@ -17,7 +30,7 @@ class RLM:
         ``provider/model``, such as ``openai/gpt-5-mini``, or a callable ``messages -> str``. By default a fixed
         program over the embedded model, which needs no key.
     **options
-        See `rlm_kernel.host.config.Options`: ``sub_model``, ``max_calls``, ``sandbox``, ...
+        See `rlm_kernel.host.options.Options`: ``sub_model``, ``max_calls``, ``sandbox``, ...
 
     Raises
     ------
@@ -28,13 +41,18 @@ class RLM:
     --------
     >>> rlm = RLM("openai/gpt-5-mini", sub_model="openai/gpt-5-nano", max_calls=200)  # doctest: +SKIP
     >>> rlm.completion("Which chapter first names the murderer?", context=book).answer  # doctest: +SKIP
+    >>> with RLM("openai/gpt-5-mini") as rlm:  # doctest: +SKIP
+    ...     rlm.completion("How many chapters are there?", context=book)
+    ...     rlm.completion("And which of them is the longest?")
     """
 
     def __init__(self, model: ModelLike | None = None, **options: Any) -> None:
         self.options = Options.of(model=model, **options)
-        self.options.models()
+        Shared.of(self.options, Bus([]))
+        self._conversation: Conversation | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def acompletion(self, question: str, context: Any = None) -> Completion:
+    async def acompletion(self, question: str, context: Any = None, *, root_prompt: str | None = None) -> Completion:
         """Answer a question over an input.
 
         Parameters
@@ -42,9 +60,11 @@ class RLM:
         question
             What to find out. The root model sees it.
         context
-            The input, of any size: text, bytes, a list or dict of JSON values, a pandas or polars DataFrame, or a
-            `pathlib.Path` to a file or a folder of text files. Files and bytes are text in ``encoding``. It becomes
-            the variable ``context`` of the REPL. Without one, the question is the input.
+            The input, of any size: text, bytes, a list or dict of JSON values, chat messages, a pandas or polars
+            DataFrame, or a `pathlib.Path` to a file or a folder of text files. It becomes the variable ``context`` of
+            the REPL. Without one, the question is the input; in a conversation, the inputs of before stay.
+        root_prompt
+            As in rlms: the question, and then the first argument is the input.
 
         Raises
         ------
@@ -55,12 +75,87 @@ class RLM:
         SandboxError
             The sandbox could not be started.
         """
-        return await Run(self.options, question, context).complete()
+        return await self._here(self._run(question, context, root_prompt).complete())
 
-    def completion(self, question: str, context: Any = None) -> Completion:
+    def completion(self, question: str, context: Any = None, *, root_prompt: str | None = None) -> Completion:
         """`acompletion` for sync code, also inside a running event loop such as a notebook's."""
-        return self.start(question, context).result()
+        return self.start(question, context, root_prompt=root_prompt).result()
 
-    def start(self, question: str, context: Any = None) -> Run:
+    def start(self, question: str, context: Any = None, *, root_prompt: str | None = None) -> Run:
         """Begin a completion on a thread of its own; the `Run` yields its events and can be cancelled."""
-        return Run(self.options, question, context).start()
+        self._check_loop(loop.get())
+        return self._run(question, context, root_prompt).start()
+
+    def stream(self, question: str, context: Any = None, *, root_prompt: str | None = None) -> Run:
+        """Return a run that ``async for event in`` drives; its `completion` is there when the loop has ended."""
+        return self._run(question, context, root_prompt)
+
+    async def ago_on(self, **limits: Any) -> Completion:
+        """Raise limits and go on with the conversation's last completion, which one of them had ended.
+
+        Raises
+        ------
+        OptionError
+            A limit cannot be raised, or is not higher than it was.
+        RLMError
+            There is no such completion.
+        """
+        last = None if self._conversation is None else self._conversation.last
+        if last is None:
+            raise RLMError("There is nothing to go on with. Ask a question inside `with RLM(...) as rlm:` first.")
+        return await self._here(last.go_on(**limits))
+
+    def go_on(self, **limits: Any) -> Completion:
+        """`ago_on` for sync code."""
+        return loop.submit(self.ago_on(**limits)).result()
+
+    async def aadd_context(self, context: Any) -> None:
+        """Give the conversation one more input, ``context_N``, without asking anything."""
+        if self._conversation is None:
+            raise RLMError("Only a conversation (`with RLM(...) as rlm:`) can be given more inputs.")
+        await self._here(self._conversation.add_context(context))
+
+    def add_context(self, context: Any) -> None:
+        """`aadd_context` for sync code."""
+        loop.submit(self.aadd_context(context)).result()
+
+    async def __aenter__(self) -> RLM:
+        if self._conversation is not None:
+            raise RLMError("This RLM is in a conversation already. Make another one.")
+        tools = Tools.of(self.options.tools)
+        self._loop = asyncio.get_running_loop()
+        self._conversation = Conversation(self.options, tools)
+        try:
+            await self._conversation.open()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        conversation, self._conversation, self._loop = self._conversation, None, None
+        if conversation is not None:
+            await conversation.close()
+
+    def __enter__(self) -> RLM:
+        return loop.submit(self.__aenter__()).result()
+
+    def __exit__(self, *error: object) -> None:
+        loop.submit(self.__aexit__()).result()
+
+    def _run(self, question: str, context: Any, root_prompt: str | None) -> Run:
+        if root_prompt is not None:
+            if context is not None:
+                raise RLMError("Pass root_prompt= with the input as the first argument, or a question and context=.")
+            question, context = root_prompt, question
+        return Run(self.options, question, context, self._conversation)
+
+    def _check_loop(self, running: asyncio.AbstractEventLoop) -> None:
+        if self._loop not in (None, running):
+            raise RLMError("This conversation was opened with `async with`: use acompletion, stream, ago_on.")
+
+    async def _here(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Await in the event loop that the conversation belongs to."""
+        if self._loop is None or self._loop is asyncio.get_running_loop():
+            return await coroutine
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))

@@ -4,86 +4,72 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
 import queue
 import secrets
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from rlm_kernel.errors import RLMError
-from rlm_kernel.events.tree import Tree, TreeBuilder
-from rlm_kernel.events.types import Event, RunFinished, RunStarted, StopReason
-from rlm_kernel.events.values import Usage
+from rlm_kernel.errors import LimitReached, RLMError
+from rlm_kernel.events.tree import TreeBuilder
+from rlm_kernel.events.types import Event, Note, RunContinued, RunFinished, RunStarted, StopReason
 from rlm_kernel.host import engine, inputs, loop
+from rlm_kernel.host.answer import Answer
+from rlm_kernel.host.answer_type import AnswerType
 from rlm_kernel.host.bus import Bus
-from rlm_kernel.host.config import Options
+from rlm_kernel.host.completion import Completion
+from rlm_kernel.host.conversation import Conversation
 from rlm_kernel.host.ledger import Ledger
-from rlm_kernel.host.node import Node, Shared
-from rlm_kernel.host.sandboxes.box import Box
-from rlm_kernel.sinks import html
+from rlm_kernel.host.node import Node
+from rlm_kernel.host.options import Options
+from rlm_kernel.host.shared import Shared, Task
 from rlm_kernel.sinks.journal import Journal, default_runs_dir
 
 log = logging.getLogger("rlm_kernel")
 
 
-@dataclass(frozen=True)
-class Completion:
-    """What a run came to. Shown in a notebook, it is the answer with its call tree.
-
-    Attributes
-    ----------
-    answer
-        The answer as the REPL's JSON value, or its text; ``None`` when there is none.
-    text
-        The answer as text.
-    stop_reason
-        ``answered``, a limit's name such as ``max_calls`` (then the answer is the best so far), ``cancelled``
-        or ``error``.
-    usage
-        Model calls and tokens of the whole tree.
-    seconds
-        Wall-clock time.
-    tree
-        How the answer was found.
-    run_dir
-        Where the journal is.
-    """
-
-    answer: Any
-    text: str
-    stop_reason: StopReason
-    usage: Usage
-    seconds: float
-    tree: Tree = field(repr=False)
-    run_dir: Path = field(repr=False)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": html.render_text(self.tree), "text/html": html.render(self.tree)}
-
-
 class Run:
     """One completion in progress: its events, and a way to stop it.
 
-    `complete` runs it in the caller's event loop; `start` runs it on the private loop, and then the run is an
-    iterator over its events that any thread may read.
+    Await it, or iterate it with ``async for``, to run it in the running event loop; `start` runs it on the private
+    loop, and then the run is an iterator over its events that any thread may read.
+
+    Attributes
+    ----------
+    completion
+        What it came to, once it has ended.
     """
 
-    def __init__(self, options: Options, question: str, context: Any) -> None:
+    def __init__(
+        self, options: Options, question: str, context: Any = None, conversation: Conversation | None = None
+    ) -> None:
         if not isinstance(question, str) or not question.strip():
             raise RLMError("The question is empty. Write what you want to know about the context.")
-        inputs.check(question if context is None else context, options.memory_mb << 20, encoding=options.encoding)
+        if context is not None or conversation is None:
+            checked = question if context is None else context
+            inputs.check(checked, options.memory_mb << 20, encoding=options.encoding)
         self.id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         self.directory = Path(options.runs_dir or default_runs_dir()) / self.id
         self.completion: Completion | None = None
         self._options = options
-        self._question = question
-        self._context = question if context is None else context
-        self._models = options.models()
+        self._conversation = conversation
+        needs_question = context is None and (conversation is None or not conversation.repl.contexts)
+        self._task = Task(question, question if needs_question else context, AnswerType.of(options.answer_type))
+        self._tree = TreeBuilder()
+        self._journal = Journal(self.directory)
+        self._bus = Bus([self._journal, self._tree.apply, self._put, self._tell])
+        self._shared = Shared.of(options, self._bus, None if conversation is None else conversation.box)
+        self._bus.redact = self._shared.redactor.event
+        self._ledger = Ledger(options, self._shared.prices)
+        self._node: Node | None = None
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._listeners: list[asyncio.Queue[Event | None]] = []
         self._future: concurrent.futures.Future[Completion] | None = None
+        self._running: asyncio.Task[Any] | None = None
+        self._cancelled = False
 
     async def complete(self) -> Completion:
         """Run to the end.
@@ -93,37 +79,46 @@ class Run:
         RLMError
             The root model, the sandbox or the context failed. What was done until then is in the journal.
         asyncio.CancelledError
-            The run was cancelled; `completion` holds what there is.
+            The task was cancelled from outside; `completion` holds what there is. After `cancel` it is returned.
         """
-        options, ledger, tree = self._options, Ledger(self._options.limits), TreeBuilder()
-        journal = Journal(self.directory)
-        bus = Bus([journal, tree.apply, self._events.put, self._tell])
-        box = Box(options.box)
-        shared = Shared(options, self._models, bus, asyncio.Semaphore(options.max_concurrency), box)
-        node = Node(shared, ledger, self._question, self._context)
-        reason: StopReason = "error"
-        error: str | None = "the host failed"
+        started = RunStarted(run=self.id, question=self._task.question, options=self._options.public())
+        return await self._drive(started)
+
+    async def go_on(self, **limits: Any) -> Completion:
+        """Go on from where a limit has ended the run, with higher limits, in the same REPL.
+
+        Raises
+        ------
+        OptionError
+            A limit cannot be raised, or is not higher than it was.
+        RLMError
+            No limit has ended it, or its REPL is gone.
+        """
+        if self._conversation is None or self._conversation.last is not self or self.completion is None:
+            raise RLMError("Only the last completion of a conversation (`with RLM(...) as rlm:`) can go on.")
+        if not self.completion.stop_reason.startswith("max_"):
+            raise RLMError(f"This completion was not ended by a limit ({self.completion.stop_reason}). Ask again.")
+        self._options = self._options.with_limits(**limits)
+        self._ledger.raise_limits(self._options)
+        self._cancelled = False
+        return await self._drive(RunContinued(limits=limits))
+
+    def __await__(self) -> Generator[Any, None, Completion]:
+        return self.complete().__await__()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """Run in this event loop and yield each event as it happens. Leaving the iteration cancels the run."""
+        listener: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._listeners.append(listener)
+        task = asyncio.create_task(self.complete())
         try:
-            bus.emit(RunStarted(run=self.id, question=self._question, options=options.public()))
-            async with node:
-                reason, error = (await engine.run(node)).stop_reason, None
-        except asyncio.CancelledError:
-            reason, error = "cancelled", None
-            raise
-        except RLMError as failure:
-            error = str(failure)
-            raise
+            while (event := await listener.get()) is not None:
+                yield event
+            await task
         finally:
-            await box.close()
-            try:
-                bus.emit(RunFinished(stop_reason=reason, usage=ledger.usage, seconds=ledger.seconds, error=error))
-            finally:
-                journal.close()
-                best, usage, seconds = node.best, ledger.usage, ledger.seconds
-                self.completion = Completion(best.value, best.text, reason, usage, seconds, tree.tree, self.directory)
-                self._events.put(None)
-                await self._models.aclose()
-        return self.completion
+            self._listeners.remove(listener)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     def start(self) -> Run:
         """Begin on the private loop and return at once."""
@@ -131,12 +126,15 @@ class Run:
         return self
 
     def cancel(self) -> None:
-        """Stop the run: calls in flight are cancelled, the kernel is ended, what there is is kept."""
-        assert self._future is not None
-        self._future.cancel()
+        """Stop the run, from any thread: calls in flight are cancelled, what there is is kept."""
+        self._cancelled = True
+        if self._running is not None:
+            self._running.get_loop().call_soon_threadsafe(self._running.cancel)
 
     def result(self) -> Completion:
-        """Wait for the end. Ctrl-C cancels the run, waits until it has ended cleanly, and is raised again.
+        """Wait for the end of a run that was started.
+
+        Ctrl-C cancels the run, waits until it has ended cleanly, and is raised again.
 
         Raises
         ------
@@ -145,15 +143,11 @@ class Run:
         """
         assert self._future is not None
         try:
-            concurrent.futures.wait([self._future])
-            self._drain()  # after a cancellation the future is done before the run has cleaned up
             return self._future.result()
-        except concurrent.futures.CancelledError:
-            assert self.completion is not None
-            return self.completion
         except KeyboardInterrupt:
             self.cancel()
-            self._drain()
+            with contextlib.suppress(RLMError):
+                self._future.result()
             raise
 
     def events(self, every: float | None = None) -> Iterator[Event | None]:
@@ -173,14 +167,84 @@ class Run:
         """Yield each event as it happens; ends when the run has."""
         return (event for event in self.events() if event is not None)
 
-    def _drain(self) -> None:
-        for _ in self:
-            pass
+    async def _drive(self, first: Event) -> Completion:
+        """Run the root node to its end, from the run's first event to its last."""
+        self._running = asyncio.current_task()
+        if self._cancelled and self._running is not None:  # before it began
+            self._running.cancel()
+        reason: StopReason = "error"
+        error: str | None = "the host failed"
+        try:
+            self._bus.emit(first)
+            reason, error = await self._answered(), None
+        except asyncio.CancelledError:
+            reason, error = "cancelled", None
+            if not self._cancelled:
+                raise
+            assert self._running is not None
+            self._running.uncancel()
+        except LimitReached as limit:  # before the loop had begun
+            reason, error = limit.limit, str(limit)  # type: ignore[assignment]
+        except RLMError as failure:
+            error = str(failure)
+            raise
+        finally:
+            await loop.to_the_end(self._end(reason, error))
+        assert self.completion is not None
+        return self.completion
+
+    async def _answered(self) -> StopReason:
+        conversation = self._conversation
+        if conversation is None:
+            self._node = Node(self._shared, self._ledger, self._task)
+            async with self._node:
+                return (await engine.run(self._node)).stop_reason
+        async with conversation.turn():
+            if self._node is None:
+                self._node = Node(self._shared, self._ledger, self._task, repl=conversation.repl)
+            conversation.last = self
+            async with self._node:
+                answer = await engine.run(self._node)
+            if answer.stop_reason == "answered":
+                await self._node.remember()
+            return answer.stop_reason
+
+    async def _end(self, reason: StopReason, error: str | None) -> None:
+        """Close what the run has opened, and say what it came to. Nothing may keep it from doing so."""
+        ledger, node = self._ledger, self._node
+        ledger.stop()
+        try:
+            if self._conversation is None:
+                await self._shared.box.close()
+            await self._shared.models.aclose()
+        finally:
+            try:
+                self._bus.emit(RunFinished(stop_reason=reason, usage=ledger.usage, seconds=ledger.seconds, error=error))
+            finally:
+                self._journal.close()
+                best = Answer() if node is None else node.best
+                self.completion = Completion(
+                    answer=best.result,
+                    text=best.text,
+                    stop_reason=reason,
+                    usage=ledger.usage,
+                    seconds=ledger.seconds,
+                    tree=self._tree.tree,
+                    run_dir=self.directory,
+                )
+                self._put(None)
+
+    def _put(self, event: Event | None) -> None:
+        self._events.put(event)
+        for listener in self._listeners:
+            listener.put_nowait(event)
 
     def _tell(self, event: Event) -> None:
         if self._options.on_event is None:
             return
         try:
             self._options.on_event(event)
-        except Exception:  # a caller's function must not end a run that is being paid for
+        except Exception as error:  # a caller's function must not end a run that is being paid for
             log.exception("on_event raised on %s", event.type)
+            if not isinstance(event, Note):
+                self._bus.emit(Note(text=f"on_event raised {type(error).__name__} on {event.type}: {error}"))

@@ -6,33 +6,27 @@ A session belongs to the event loop that started it; nothing here is for other t
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rlm_kernel import wire
-from rlm_kernel.errors import ContextError, KernelDied, SandboxError, WireError
+from rlm_kernel.errors import ContextError, KernelDied, OptionError, SandboxError, WireError
+from rlm_kernel.host.calls import Calls, Serve
 from rlm_kernel.host.cell import CellResult, OnOutput, RunningCell
 from rlm_kernel.host.connection import Connection
 from rlm_kernel.host.sandboxes.box import Box, KernelFolder
 from rlm_kernel.host.sandboxes.manager import BoxKernelManager
-
-log = logging.getLogger("rlm_kernel")
-
-Serve = Callable[[wire.Call], Awaitable[wire.Reply]]
+from rlm_kernel.host.uploads import Uploads
 
 START_SECONDS = 60.0
 INTERRUPT_SECONDS = 2.0
 """How long a cell has to end after each step of the interrupt ladder."""
 SIGNALS = 4
 """How many signals the ladder's second step sends, evenly over its time: code may catch the first."""
-WAITING_CALLS = 20_000
-WAITING_BYTES = 256 << 20
-"""Calls that wait for an answer, of one kernel, before the host stops reading more."""
 POLL_SECONDS = 0.05
 """How often a waiting session looks at the cell's clock."""
 
@@ -58,13 +52,13 @@ class Session:
         self._serve = serve
         self._files = files
         self._folder: KernelFolder | None = None
-        self._loads: list[wire.Load] = []
+        self._bind: wire.Bind | None = None
+        self._loads: dict[str, wire.Load] = {}
+        self._setup: list[str] = []
         self._cells: dict[str, RunningCell] = {}
-        self._calls: dict[str, asyncio.Task[None]] = {}
+        self._calls: Calls | None = None
         self._manager: BoxKernelManager | None = None
         self._connection: Connection | None = None
-        self._waiting_bytes = 0
-        self._holding = False
         self._death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Done when the kernel's process has ended, or is of no use any more, with the reason."""
 
@@ -81,16 +75,19 @@ class Session:
 
     async def launch(self) -> None:
         """Begin the start, without waiting for the kernel. From now on `inputs` may be filled."""
-        self._folder = self._folder or self._box.kernel_folder(self._files)
+        if self._folder is None:
+            self._folder = self._box.kernel_folder(self._files)
+            self._calls = Calls(self._serve, Uploads(self._folder.path, self._box.options.disk_mb << 20))
         self._manager = BoxKernelManager(self._box, self._folder)
         await self._manager.begin()
 
     async def attach(self) -> None:
         """Wait until the kernel runs and knows where to send its calls."""
         self._welcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        handlers = {"shell": self._on_shell, "iopub": self._on_iopub, "control": self._on_control}
+        handlers = {"shell": self._on_shell, "iopub": self._on_iopub, "control": self.calls.on_control}
         try:
             self._connection = Connection(self._manager, handlers)  # type: ignore[arg-type]
+            self.calls.connect(self._connection)
             self._death = asyncio.create_task(self._end_of_use())
             await self._connection.open()
             attached = self._connection.request("control", "rlm_attach_request", wire.encode(wire.Attach()))
@@ -102,6 +99,32 @@ class Session:
             reason = log[-1] if log else str(error) or "no answer"
             name = self._box.options.sandbox
             raise SandboxError(f"The kernel did not start in sandbox={name!r}: {reason}") from error
+
+    async def bind(self, names: wire.Bind) -> None:
+        """Give the REPL its tools, and a fresh ``answer``. A restart gives them again."""
+        self._bind = names
+        await self._outlive(self._channels.request("shell", "rlm_bind_request", wire.encode(names)), None)
+
+    async def set_up(self, code: str) -> None:
+        """Run code of the caller's before any of a model's. A restart runs it again.
+
+        Raises
+        ------
+        OptionError
+            It failed.
+        """
+        said: list[str] = []
+        status = (await self.execute(code, lambda kind, data: said.append(str(data.get("text/plain", ""))))).status
+        if status != "ok":
+            last = "".join(said).strip().splitlines()[-1:] or [status]
+            raise OptionError(f"Setup code failed in the kernel: {last[0]}. Correct setup_code= or the tool's Source.")
+        self._setup.append(code)
+
+    @property
+    def calls(self) -> Calls:
+        """What the kernel waits for, after `launch`."""
+        assert self._calls is not None
+        return self._calls
 
     @property
     def inputs(self) -> Path:
@@ -129,7 +152,7 @@ class Session:
             The kernel could not read it.
         """
         loaded = await self._load(load)
-        self._loads.append(load)
+        self._loads[load.name] = load
         return loaded
 
     async def execute(self, code: str, on_output: OnOutput) -> CellResult:
@@ -140,23 +163,11 @@ class Session:
         """
         started = time.monotonic()
         cell = RunningCell(on_output)
-        content = {
-            "code": code,
-            "silent": False,
-            "store_history": True,
-            "user_expressions": {},
-            "allow_stdin": False,
-            "stop_on_error": False,
-        }
-        request = self._channels.send("shell", "execute_request", content)
-        self._cells[request] = cell
         try:
-            overran = await self._run(cell)
+            overran = await self._send(code, cell)
         except KernelDied as death:
             await self._restart()
             return CellResult("died", time.monotonic() - started, None, str(death))
-        finally:
-            self._cells.pop(request, None)
         result = cell.result(time.monotonic() - started, overran)
         if cell.reply is None:
             await self._restart()
@@ -178,17 +189,33 @@ class Session:
         assert self._connection is not None
         return self._connection
 
+    async def _send(self, code: str, cell: RunningCell) -> bool:
+        """Run a cell; see `_run`."""
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": False,
+        }
+        request = self._channels.send("shell", "execute_request", content)
+        self._cells[request] = cell
+        try:
+            return await self._run(cell)
+        finally:
+            self._cells.pop(request, None)
+
     async def _run(self, cell: RunningCell) -> bool:
         """Wait for a cell's end; return whether it overran its time. An unset reply means that it had to be killed."""
         own, last = 0.0, time.monotonic()
         while not await self._settled(cell):
             now = time.monotonic()
-            own += 0.0 if self._calls else now - last
+            own += 0.0 if self.calls.stop_the_clock else now - last
             last = now
             if own > self._cell_seconds:
                 await self._interrupt(cell)
-                for call in self._calls.values():
-                    call.cancel()
+                self.calls.cancel()
                 return True
         return False
 
@@ -228,16 +255,18 @@ class Session:
     async def _restart(self) -> None:
         await self._stop()
         await self.start()
-        for load in self._loads:
+        if self._bind is not None:
+            await self.bind(self._bind)
+        for load in self._loads.values():
             await self._load(load)
+        for code in self._setup:
+            await self._send(code, RunningCell(lambda kind, data: None))
 
     async def _stop(self) -> None:
-        calls = list(self._calls.values())
-        for task in calls:
-            task.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
+        if self._calls is not None:
+            await self._calls.end()
         if self._connection is not None:
-            connection, self._connection, self._holding = self._connection, None, False
+            connection, self._connection = self._connection, None
             connection.close()
         if self._manager is not None:
             await self._manager.end()
@@ -277,36 +306,3 @@ class Session:
         cell = self._cells.get(msg["parent_header"].get("msg_id"))
         if cell is not None:
             cell.on_iopub(msg)
-
-    def _on_control(self, msg: dict[str, Any], size: int) -> None:
-        if msg["msg_type"] == "rlm_call":
-            call = wire.decode(wire.Call, msg["content"])
-            if call.id not in self._calls:
-                self._calls[call.id] = asyncio.create_task(self._answer(call, size))
-                self._waiting_bytes += size
-                self._hold_or_go_on()
-        elif msg["msg_type"] == "rlm_cancel":
-            for call_id in wire.decode(wire.Cancel, msg["content"]).ids:
-                if call_id in self._calls:
-                    self._calls[call_id].cancel()
-
-    async def _answer(self, call: wire.Call, size: int) -> None:
-        try:
-            try:
-                reply = await self._serve(call)
-            except Exception as error:  # a fault of ours or of a caller's function must not leave the cell waiting
-                log.exception("sub-call %s failed", call.id)
-                failed = wire.CallResult(error=f"The host failed: {type(error).__name__}: {error}")
-                reply = wire.Reply(call.id, [failed] * len(call.prompts))
-            self._channels.send("control", "rlm_reply", wire.encode(reply))
-        finally:
-            self._calls.pop(call.id, None)
-            self._waiting_bytes -= size
-            self._hold_or_go_on()
-
-    def _hold_or_go_on(self) -> None:
-        """Read no more calls while too many wait: they are kept in the kernel, not in the host's memory."""
-        full = len(self._calls) >= WAITING_CALLS or self._waiting_bytes >= WAITING_BYTES
-        if full != self._holding and self._connection is not None:
-            self._holding = full
-            self._connection.hold("control", full)

@@ -40,6 +40,7 @@ from rlm_kernel.kernel import context
 from rlm_kernel.kernel.bridge import Bridge
 from rlm_kernel.kernel.namespace import Namespace
 from rlm_kernel.kernel.output import BoundedSession, BoundedStream, allowance
+from rlm_kernel.kernel.tools import names_of
 
 SWITCH_INTERVAL = 0.0005
 """Seconds. At Python's 5 ms a sub-call from a busy cell waits for the interpreter lock for 16 ms."""
@@ -59,6 +60,7 @@ class RLMKernel(IPythonKernel):
         self.namespace = Namespace(self.shell.user_ns, self.bridge)
         self.control_handlers["rlm_attach_request"] = self.rlm_attach_request
         self.shell_handlers["rlm_load_request"] = self.rlm_load_request
+        self.shell_handlers["rlm_bind_request"] = self.rlm_bind_request
 
     @property
     def _supports_kernel_subshells(self) -> bool:
@@ -81,6 +83,12 @@ class RLMKernel(IPythonKernel):
         except ContextError as error:
             loaded = wire.Loaded(error=str(error))
         self.session.send(stream, "rlm_load_reply", wire.encode(loaded), parent, ident=ident)
+
+    def rlm_bind_request(self, stream: Any, ident: list[bytes], parent: dict[str, Any]) -> None:
+        """Give the REPL the caller's tools and values."""
+        bind = wire.decode(wire.Bind, parent["content"])
+        self.namespace.give(names_of(bind, self.bridge), keep_first=bind.keep_first)
+        self.session.send(stream, "rlm_bind_reply", {}, parent, ident=ident)
 
     def dispatch_control(self, msg: list[zmq.Frame]) -> Any:
         """Deliver a sub-call's reply at once; everything else goes the stock way."""

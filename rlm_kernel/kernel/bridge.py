@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
+from dataclasses import replace
 from typing import Any, Literal
 
 from ipykernel.kernelbase import Kernel
@@ -25,6 +28,10 @@ from rlm_kernel.errors import LimitReached, LLMCallError, WireError
 from rlm_kernel.packing import pack
 
 Results = list[wire.CallResult]
+Kind = Literal["llm", "rlm"]
+
+PART_CHARACTERS = 1_000_000
+"""Of an input that is on its way to a child."""
 
 
 class Bridge:
@@ -46,6 +53,7 @@ class Bridge:
         self._lock = threading.Lock()
         self._outbox: deque[list[bytes]] = deque()
         self._interrupted = False
+        self._process = os.getpid()
 
     def attach(self, identity: list[bytes]) -> None:
         """Send calls to this client from now on; other front ends of the kernel never see them."""
@@ -55,8 +63,10 @@ class Bridge:
         """Allow calls again after an interrupt."""
         self._interrupted = False
 
-    def ask(self, kind: Literal["llm", "rlm"], prompts: Sequence[str], model: str | None) -> Results:
+    def ask(self, kind: Kind, prompts: Sequence[str], model: str | None = None, **fields: Any) -> Results:
         """Send the prompts, in one call unless they are very long together, and wait for their results, in order.
+
+        ``fields`` are the others of `wire.Call`; ``contexts`` is one for each prompt, one for all, or none.
 
         Raises
         ------
@@ -65,31 +75,49 @@ class Bridge:
         LLMCallError
             No host is attached to this kernel.
         """
-        calls = dict(self.submit(kind, portion, model) for portion in _portions(prompts))
-        try:
-            return [result for future in calls.values() for result in future.result()]
-        except CancelledError:
-            raise KeyboardInterrupt("the cell was interrupted while it waited for a sub-call") from None
-        except KeyboardInterrupt:
-            for call in calls:
-                self._abandon(call)
-            raise
+        calls = dict(self.submit("rlm_call", call) for call in _calls(kind, prompts, model, **fields))
+        return self._wait(calls)
 
-    async def aask(self, kind: Literal["llm", "rlm"], prompts: Sequence[str], model: str | None) -> Results:
+    async def aask(self, kind: Kind, prompts: Sequence[str], model: str | None = None, **fields: Any) -> Results:
         """`ask` for asyncio."""
-        call, future = self.submit(kind, prompts, model)
-        try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            self._abandon(call)
-            raise
+        calls = dict(self.submit("rlm_call", call) for call in _calls(kind, prompts, model, **fields))
+        return await self._await(calls)
 
-    def submit(
-        self, kind: Literal["llm", "rlm"], prompts: Sequence[str], model: str | None
-    ) -> tuple[str, Future[Results]]:
-        """Send a call without waiting."""
-        if self._host is None:
-            raise LLMCallError("No host is attached to this kernel, so nothing can answer a sub-call.")
+    def request(self, msg_type: str, message: Any) -> Results:
+        """Send one message that is no `wire.Call`, such as a `wire.ToolCall`, and wait for its results.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            The cell was interrupted.
+        """
+        return self._wait(dict([self.submit(msg_type, message)]))
+
+    async def arequest(self, msg_type: str, message: Any) -> Results:
+        """`request` for asyncio."""
+        return await self._await(dict([self.submit(msg_type, message)]))
+
+    def upload(self, value: Any) -> str:
+        """Send an input for a child, in pieces, and return the id that a call names it by.
+
+        Raises
+        ------
+        TypeError, ValueError
+            It is neither text nor JSON.
+        LLMCallError
+            No host is attached to this kernel.
+        """
+        kind: Literal["text", "json"] = "text" if isinstance(value, str) else "json"
+        text = value if isinstance(value, str) else json.dumps(value)
+        self._check_host()
+        upload = f"c{next(self._ids)}"
+        for start in range(0, max(len(text), 1), PART_CHARACTERS):
+            self._send("rlm_context", wire.Part(upload, kind, text[start : start + PART_CHARACTERS]))
+        return upload
+
+    def submit(self, msg_type: str, message: Any) -> tuple[str, Future[Results]]:
+        """Send a message that is answered, under an id of its own, without waiting."""
+        self._check_host()
         future: Future[Results] = Future()
         with self._lock:
             if self._interrupted:
@@ -98,7 +126,7 @@ class Bridge:
             self._pending[call] = future
         parent = self._kernel.get_parent("shell") or {}
         cell = parent.get("header", {}).get("msg_id")
-        self._send("rlm_call", wire.Call(call, kind, list(prompts), model, cell))
+        self._send(msg_type, replace(message, id=call, cell=cell))
         return call, future
 
     def resolve(self, frames: list[bytes]) -> None:
@@ -121,6 +149,30 @@ class Bridge:
         if abandoned:
             self._send("rlm_cancel", wire.Cancel(list(abandoned)))
 
+    def _wait(self, calls: dict[str, Future[Results]]) -> Results:
+        try:
+            return [result for future in calls.values() for result in future.result()]
+        except CancelledError:
+            raise KeyboardInterrupt("the cell was interrupted while it waited for a sub-call") from None
+        except KeyboardInterrupt:
+            for call in calls:
+                self._abandon(call)
+            raise
+
+    async def _await(self, calls: dict[str, Future[Results]]) -> Results:
+        try:
+            return [result for future in calls.values() for result in await asyncio.wrap_future(future)]
+        except asyncio.CancelledError:
+            for call in calls:
+                self._abandon(call)
+            raise
+
+    def _check_host(self) -> None:
+        if os.getpid() != self._process:
+            raise LLMCallError("A forked process cannot ask: the replies go to its parent. Use threads, or a batch.")
+        if self._host is None:
+            raise LLMCallError("No host is attached to this kernel, so nothing can answer a sub-call.")
+
     def _abandon(self, call: str) -> None:
         if self._pending.pop(call, None) is not None:
             self._send("rlm_cancel", wire.Cancel([call]))
@@ -136,17 +188,18 @@ class Bridge:
             self._kernel.control_stream.send_multipart(self._outbox.popleft(), copy=True)
 
 
-def _portions(prompts: Sequence[str]) -> Iterator[list[str]]:
+def _calls(
+    kind: Kind, prompts: Sequence[str], model: str | None, contexts: Sequence[str] = (), **fields: Any
+) -> Iterator[wire.Call]:
     """Cut a batch where its text gets longer than one message should be."""
-    portion: list[str] = []
-    characters = 0
-    for prompt in prompts:
-        if portion and characters + len(prompt) > wire.CALL_CHARACTERS:
-            yield portion
-            portion, characters = [], 0
-        portion.append(prompt)
-        characters += len(prompt)
-    yield portion
+    first = characters = 0
+    for number, prompt in enumerate([*prompts, None]):
+        length = 0 if prompt is None else len(prompt)
+        if prompt is None or (number > first and characters + length > wire.CALL_CHARACTERS):
+            theirs = list(contexts if len(contexts) <= 1 else contexts[first:number])
+            yield wire.Call("", kind, list(prompts[first:number]), model, None, theirs, **fields)
+            first, characters = number, 0
+        characters += length
 
 
 def value_of(result: wire.CallResult) -> str:

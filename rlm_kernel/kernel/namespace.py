@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from types import FunctionType, ModuleType
-from typing import Any, Literal
+from typing import Any
 
 from rlm_kernel import wire
-from rlm_kernel.kernel.bridge import Bridge, value_of
+from rlm_kernel.kernel.aliases import Finals, Replies, Reply, gather
+from rlm_kernel.kernel.bridge import Bridge
+from rlm_kernel.kernel.queries import FailedCall, Queries
 
 ANSWER_CHARACTERS = 10_000_000
 """A longer answer is cut: it has to fit in one message and in the host's memory."""
@@ -19,21 +21,6 @@ ANSWER_DEPTH = 100
 """A value that is nested deeper crosses as its text: what reads it on the way may recurse."""
 
 LISTED_VARIABLES = 200
-
-
-class FailedCall(str):
-    """A failed slot of a batch: a text that begins with ``Error:``, whose `error` is the reason alone."""
-
-    error: str
-
-    def __new__(cls, error: str) -> FailedCall:
-        """Build the slot from the reason."""
-        slot = super().__new__(cls, f"Error: {error}")
-        slot.error = error
-        return slot
-
-    def __reduce__(self) -> tuple[type[FailedCall], tuple[str]]:
-        return FailedCall, (self.error,)
 
 
 class Namespace:
@@ -45,52 +32,69 @@ class Namespace:
     def __init__(self, user_ns: dict[str, Any], bridge: Bridge) -> None:
         self._ns = user_ns
         self._bridge = bridge
+        self._keep_first = False
         self._answer: dict[str, Any] = {"content": "", "ready": False}
+        queries, finals = Queries(bridge), Finals(user_ns, self._current_answer)
+        self._aliases: dict[str, Any] = {
+            "llm_batch": queries.llm_query_batched,
+            "llm_query_batch": queries.llm_query_batched,
+            "batch_llm_query": gather,
+            "rlm": queries.rlm_query,
+            "FINAL": finals.final,
+            "FINAL_VAR": finals.final_var,
+            "SUBMIT": finals.submit,
+        }
         self._reserved: dict[str, Any] = {
-            "llm_query": self.llm_query,
-            "llm_query_batched": self.llm_query_batched,
-            "allm_query": self.allm_query,
-            "rlm_query": self.rlm_query,
-            "rlm_query_batched": self.rlm_query_batched,
+            "llm_query": queries.llm_query,
+            "llm_query_batched": queries.llm_query_batched,
+            "allm_query": queries.allm_query,
+            "rlm_query": queries.rlm_query,
+            "rlm_query_batched": queries.rlm_query_batched,
+            "arlm_query": queries.arlm_query,
             "SHOW_VARS": self.show_vars,
+            "budget": queries.budget,
+            "progress": queries.progress,
         }
         # IPython's own exit ends the kernel; sys.exit ends the cell only.
-        self._ns.update(self._reserved, answer=self._answer, exit=sys.exit, quit=sys.exit)
+        self._ns.update(self._aliases, **self._reserved, answer=self._answer, exit=sys.exit, quit=sys.exit)
         self._hidden = set(self._ns)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Every name that is reserved, or was taught by another harness."""
+        return frozenset({*self._reserved, *self._aliases, "answer", "context", "history", "contexts"})
+
     def bind(self, name: str, value: Any) -> None:
-        """Make an input a reserved name. ``context_0`` is also ``context``."""
+        """Make an input a reserved name.
+
+        The newest ``context_N`` is also ``context``, the newest ``history_N`` also ``history`` (as an older
+        harness has it, they stay the first), and all inputs are in ``contexts``.
+        """
         self._reserved[name] = value
-        if name == "context_0":
-            self._reserved["context"] = value
+        kind, _, number = name.partition("_")
+        if number.isdigit() and not (self._keep_first and kind in self._reserved):
+            self._reserved[kind] = value
+        if kind == "context":
+            inputs = sorted((n for n in self._reserved if n.startswith("context_")), key=lambda n: int(n[8:]))
+            self._reserved["contexts"] = [self._reserved[n] for n in inputs]
         self._ns.update(self._reserved)
 
-    def llm_query(self, prompt: str, model: str | None = None) -> str:
-        """Ask a language model one question and return its reply. The model sees only ``prompt``."""
-        return self._one("llm", prompt, model)
-
-    def llm_query_batched(self, prompts: Sequence[str], model: str | None = None) -> list[str]:
-        """Ask many prompts at once; replies come in order, and a failed one is a text that begins ``Error:``."""
-        return self._many("llm", prompts, model)
-
-    async def allm_query(self, prompt: str, model: str | None = None) -> str:
-        """`llm_query` for ``await``."""
-        return value_of((await self._bridge.aask("llm", [_prompt(prompt)], model))[0])
-
-    def rlm_query(self, prompt: str, model: str | None = None) -> str:
-        """Give ``prompt`` to a child RLM as its ``context``; at the depth limit this is `llm_query`."""
-        return self._one("rlm", prompt, model)
-
-    def rlm_query_batched(self, prompts: Sequence[str], model: str | None = None) -> list[str]:
-        """Run many child RLMs at once; results as in `llm_query_batched`."""
-        return self._many("rlm", prompts, model)
+    def give(self, names: Mapping[str, Any], *, keep_first: bool = False) -> None:
+        """Add the caller's tools and values to the reserved names, and begin with a fresh ``answer``."""
+        self._keep_first = keep_first
+        self._reserved.update(names)
+        self._answer = {"content": "", "ready": False}
+        self._ns.update(self._reserved, answer=self._answer)
 
     def show_vars(self) -> str:
         """Return the names and types of the variables you have made."""
         return str(self._variables())
 
     def report(self) -> wire.CellReport:
-        """Read `answer` and put the reserved names back. Called when a cell has ended."""
+        """Read `answer` and put the reserved names back. Called when a cell has ended.
+
+        An answer is reported as ready once: one that is refused has to be made ready again.
+        """
         restored = [name for name, value in self._reserved.items() if self._ns.get(name) is not value]
         answer = self._ns.get("answer")
         if isinstance(answer, dict):
@@ -98,16 +102,27 @@ class Namespace:
         else:
             restored.append("answer")
         self._ns.update(self._reserved, answer=self._answer)
+        for name, value in self._aliases.items():  # the model's own names go before another harness's
+            self._ns.setdefault(name, value)
         content = self._answer.get("content", "")
         is_json, value = _json_value(content)
+        ready = _truth(self._answer.get("ready"))
+        if ready:
+            self._answer["ready"] = False
         return wire.CellReport(
-            ready=_truth(self._answer.get("ready")),
+            ready=ready,
             is_json=is_json,
             value=value,
             text=_text(content),
             restored=restored,
             variables=self._variables(),
         )
+
+    def _current_answer(self) -> dict[str, Any]:
+        answer = self._ns.get("answer")
+        if not isinstance(answer, dict):
+            answer = self._ns["answer"] = self._answer
+        return answer
 
     def _variables(self) -> dict[str, str]:
         names = [
@@ -116,33 +131,14 @@ class Namespace:
             if not (name.startswith("_") or name in self._hidden or name in self._reserved)
             and not isinstance(value, ModuleType | FunctionType | type)
         ]
-        return {name: type(self._ns[name]).__name__ for name in names[-LISTED_VARIABLES:]}
-
-    def _one(self, kind: Literal["llm", "rlm"], prompt: str, model: str | None) -> str:
-        return value_of(self._bridge.ask(kind, [_prompt(prompt)], model)[0])
-
-    def _many(self, kind: Literal["llm", "rlm"], prompts: Sequence[str], model: str | None) -> list[str]:
-        if isinstance(prompts, str):
-            raise TypeError("expected a list of prompts, got one str; for one prompt there is the unbatched form")
-        checked = [_prompt(prompt) for prompt in prompts]
-        if len(checked) > wire.MAX_PROMPTS:
-            raise ValueError(f"{len(checked):,} prompts in one batch; at most {wire.MAX_PROMPTS:,} are possible")
-        if not checked:
-            return []
-        results = self._bridge.ask(kind, checked, model)
-        for result in results:
-            if result.limit is not None:
-                value_of(result)  # a spent limit ends the batch; a failed call only its slot
-        return [result.text if result.error is None else FailedCall(result.error) for result in results]
+        return {name: _kind(self._ns[name]) for name in names[-LISTED_VARIABLES:]}
 
 
-def _prompt(prompt: Any) -> str:
-    if not isinstance(prompt, str):
-        raise TypeError(f"a prompt is a str, not {type(prompt).__name__}")
-    if len(prompt) > wire.PROMPT_CHARACTERS:
-        raise ValueError(f"a prompt of {len(prompt):,} characters; at most {wire.PROMPT_CHARACTERS:,} are possible")
-    # No provider takes a lone surrogate, which a context may hold.
-    return prompt if prompt.isascii() else prompt.encode("utf-8", "replace").decode("utf-8")
+def _kind(value: Any) -> str:
+    """Name a value's type; a sub-call's text is a str, whatever else it can do."""
+    if isinstance(value, Reply | FailedCall):
+        return "str"
+    return "list" if isinstance(value, Replies) else type(value).__name__
 
 
 def _json_value(content: Any) -> tuple[bool, Any]:

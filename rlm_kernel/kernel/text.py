@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -24,15 +24,27 @@ def read_text(path: str, encoding: str, errors: str) -> str:
     ContextError
         It is not valid in that encoding; the text names the byte.
     """
+    return _joined(read_pieces(path, encoding, errors, PIECE_BYTES))
+
+
+def read_pieces(path: str, encoding: str, errors: str, size: int) -> Iterator[str]:
+    """Decode a file ``size`` bytes at a time; raises as `read_text` does."""
     with Path(path).open("rb", buffering=0) as file:
         try:
-            return _joined(codecs.iterdecode(iter(partial(file.read, PIECE_BYTES), b""), encoding, errors))
+            yield from codecs.iterdecode(iter(partial(file.read, size), b""), encoding, errors)
+            return
         except UnicodeDecodeError as error:
             byte = file.tell() - len(error.object) + error.start  # what the codec holds ends where the file was read to
             reason = f"byte {byte:,} is not valid {encoding} ({error.reason})"
         except UnicodeError as error:  # of the whole: a byte order mark is missing
             reason = str(error)
     raise ContextError(f"{reason}. Choose another encoding=, or an encoding_errors= such as 'replace'.")
+
+
+def check_text(path: str, encoding: str, errors: str) -> None:
+    """Raise what `read_text` does, and keep nothing: for readers that do not say which byte they stopped at."""
+    for _ in read_pieces(path, encoding, errors, PIECE_BYTES):
+        pass
 
 
 def _joined(pieces: Iterable[str]) -> str:

@@ -11,9 +11,21 @@ import math
 import re
 from html import escape
 
-from rlm_kernel.events.tree import Cell, Iteration, Node, Output, Tree
+from rlm_kernel.events.tree import Cell, Iteration, Node, Output, ToolUse, Tree
 from rlm_kernel.sinks.style import SHEET, inline
-from rlm_kernel.sinks.text import count, first_line, line, measures, plain, seconds, state, totals, words
+from rlm_kernel.sinks.text import (
+    check_line,
+    count,
+    first_line,
+    line,
+    measures,
+    plain,
+    seconds,
+    state,
+    tool_line,
+    totals,
+    words,
+)
 
 TEXT_CHARACTERS = 10_000
 """What is shown of one text."""
@@ -106,7 +118,7 @@ class _Page:
         unfolded = " open" if cell.status is None else ""
         return (
             f"<details{unfolded}><summary>{head}</summary><pre>{self._text(cell.code)}</pre>{outputs}"
-            f"{self._calls(cell.calls)}</details>"
+            f"{self._tools(cell.tools)}{self._calls(cell.calls)}</details>"
         )
 
     def _outcome(self, cell: Cell) -> str:
@@ -130,6 +142,16 @@ class _Page:
         kind = {"error": "out bad", "stderr": "out warn"}.get(output.kind, "out")
         return f'<pre class="{kind}">{self._text(output.text)}</pre>'
 
+    def _tools(self, tools: list[ToolUse]) -> str:
+        shown = [self._tool(tool) for tool in tools[:LISTED_CALLS] if self._room > 0]
+        return "".join(shown) + _more(len(tools) - len(shown), "tool call")
+
+    def _tool(self, tool: ToolUse) -> str:
+        kind = {"running": "running", "ok": "ok"}.get(tool.state, "error")
+        mark = _mark(None if tool.state == "running" else tool.state)
+        took = _dim(seconds(tool.seconds))
+        return f'<div><span class="{kind}">{mark}</span> <code>{self._inline(tool_line(tool))}</code> {took}</div>'
+
     def _calls(self, calls: list[Node]) -> str:
         shown = [self._call(call) for call in calls[:LISTED_CALLS] if self._room > 0]
         return "".join(shown) + _more(len(calls) - len(shown), "call")
@@ -147,8 +169,10 @@ class _Page:
         below = self._node(call) if call.kind == "rlm" else ""
         ending = f'<pre class="out bad">{self._text(call.error)}</pre>' if call.error and not below else ""
         reply = f'<pre class="out">{self._text(call.text)}</pre>' if call.text else ""
+        checks = "".join(f'<p class="note">{self._text(check_line(check))}</p>' for check in call.checks)
         return (
-            f"<details><summary>{head}</summary><pre>{self._text(call.question)}</pre>{below}{reply}{ending}</details>"
+            f"<details><summary>{head}</summary><pre>{self._text(call.question)}</pre>"
+            f"{checks}{below}{reply}{ending}</details>"
         )
 
     def _inline(self, text: str) -> str:

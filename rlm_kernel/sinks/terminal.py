@@ -15,7 +15,19 @@ from rich.tree import Tree as RichTree
 
 from rlm_kernel.events.tree import Cell, Node, Tree, TreeBuilder
 from rlm_kernel.events.types import Event
-from rlm_kernel.sinks.text import count, first_line, line, measures, plain, seconds, state, totals, words
+from rlm_kernel.sinks.text import (
+    check_line,
+    count,
+    first_line,
+    line,
+    measures,
+    plain,
+    seconds,
+    state,
+    tool_line,
+    totals,
+    words,
+)
 
 LISTED_CALLS = 5
 OUTPUT_LINES = 4
@@ -118,6 +130,8 @@ def _add_cell(branch: RichTree, cell: Cell) -> None:
     head = _text((ending, style), " ", (first_line(cell.code, 90), "bold"), " ", (took, "dim"))
     below = branch.add(head)
     _add_output(below, cell)
+    for tool in cell.tools[:LISTED_CALLS]:
+        below.add(_text((tool_line(tool), _STYLES[tool.state]), " ", (seconds(tool.seconds), "dim")))
     for call in cell.calls[:LISTED_CALLS]:
         _add_call(below, call)
     if len(cell.calls) > LISTED_CALLS:
@@ -139,6 +153,8 @@ def _add_call(branch: RichTree, call: Node) -> None:
     asked = line(call.question, 40)
     text = _text((f"{call.id} ", "dim"), asked, " → ", (reply, _STYLES[call.state]), " ", (measures(call), "dim"))
     below = branch.add(text)
+    for check in call.checks:
+        below.add(_text((check_line(check), "yellow")))
     if call.kind == "rlm":
         _add_turns(below, call)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rlm_kernel.events.tree import Iteration, Node, Tree
+from rlm_kernel.events.tree import Check, Iteration, Node, ToolUse, Tree
 
 _FENCED = re.compile(r"^ {0,3}(`{3,}+|~{3,}+)[^\n]*\n.*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -64,6 +64,24 @@ def totals(tree: Tree) -> str:
 
 
 def measures(item: Iteration | Node) -> str:
-    """Return what an iteration or a call took: tokens and time, as far as they are known."""
+    """Return what an iteration or a call took: tokens, money and time, as far as they are known."""
+    if getattr(item, "cached", False):
+        return "cached"
     tokens = f"{item.usage.tokens:,} tokens" if item.usage.calls > item.usage.unreported else ""
-    return " · ".join(filter(None, [tokens, seconds(item.seconds)]))
+    return " · ".join(filter(None, [tokens, money(item.usage.cost), seconds(item.seconds)]))
+
+
+def money(dollars: float) -> str:
+    """Return a price; nothing where it is nothing, or not known."""
+    return f"${dollars:.4f}" if dollars else ""
+
+
+def tool_line(tool: ToolUse) -> str:
+    """Return a tool's call and what came of it, in one line."""
+    result = "running" if tool.state == "running" else tool.text
+    return f"{tool.tool} {line(tool.arguments, 60)} → {line(result, 80)}"
+
+
+def check_line(check: Check) -> str:
+    """Return a hook's verdict in one line."""
+    return f"{check.when}: {check.verdict}" + (f" ({line(check.reason, 120)})" if check.reason else "")

@@ -37,7 +37,9 @@ class Direct:
     def __init__(self, write: Callable[[Sequence[Message]], Awaitable[str]]) -> None:
         self._write = write
 
-    async def complete(self, messages: Sequence[Message], on_text: OnText | None = None) -> Reply:
+    async def complete(
+        self, messages: Sequence[Message], on_text: OnText | None = None, *, max_tokens: int | None = None
+    ) -> Reply:
         return Reply(await self._write(messages), Usage.of_call(1, 1))
 
     async def aclose(self) -> None:

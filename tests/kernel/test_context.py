@@ -179,7 +179,7 @@ class TestValues:
         for i in range(300):
             (tmp_path / "deep" / f"{i:03}.py").write_bytes(f"x = {i}\r\n".encode() * i)
         loaded = await load(session, tmp_path)
-        assert loaded.description.startswith("a dict of 299 keys, its values all str, ")
+        assert loaded.description.startswith("a dict of 299 files, each path with its text, ")
         expected = sha256(b"".join(f"x = {i}\r\n".encode() * i for i in range(300)))
         assert await hash_in_kernel(session, "''.join(context.values()).encode()") == expected
         assert (await run(session, "next(iter(context))")).text == "'deep/001.py'"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from rlm_kernel.events.values import Message
 from rlm_kernel.host.providers.anthropic import AnthropicModel
 from rlm_kernel.host.providers.base import Model, ModelOptions, Reply
+from rlm_kernel.host.providers.conformance import Behaviour, Breaks, Fails, Says, Waits
 from rlm_kernel.host.providers.openai import OpenAIModel
-from tests.providers.fake_servers import FakeServer, Item, Request
+from tests.providers.fake_servers import AGAIN, Cut, FakeServer, Hang, Item, Request, Status, Text
 
 Connect = Callable[..., Model]
 
@@ -43,3 +45,41 @@ async def ask(model: Model, prompt: str = "hello") -> Reply:
 async def ask_whole(model: Model, prompt: str = "hello") -> Reply:
     """Ask as a sub-call does."""
     return await model.complete([Message("user", prompt)])
+
+
+@asynccontextmanager
+async def openai_stage(behaviour: Behaviour, options: ModelOptions) -> AsyncIterator[Model]:
+    """OpenAI's protocol for the conformance checks."""
+    with staged(behaviour) as server:
+        model = OpenAIModel("m", replace(options, base_url=server.openai_url))
+        yield model
+        await model.aclose()
+
+
+@asynccontextmanager
+async def anthropic_stage(behaviour: Behaviour, options: ModelOptions) -> AsyncIterator[Model]:
+    """Anthropic's protocol for the conformance checks."""
+    with staged(behaviour) as server:
+        model = AnthropicModel("m", replace(options, base_url=server.anthropic_url))
+        yield model
+        await model.aclose()
+
+
+def staged(behaviour: Behaviour) -> FakeServer:
+    """A server that behaves as a conformance check wants it."""
+
+    def serve(request: Request) -> Item:
+        if isinstance(behaviour, Fails):
+            return Status(behaviour.status, behaviour.message, AGAIN)
+        if isinstance(behaviour, Breaks):
+            return Cut(behaviour.text)
+        if isinstance(behaviour, Waits):
+            return Hang(behaviour.text)
+        assert isinstance(behaviour, Says)
+        behaviour.limits.append(request.body.get("max_tokens"))
+        return Text(behaviour.text, behaviour.usage, behaviour.reasoning, behaviour.finish, behaviour.delay)
+
+    server = FakeServer(serve)
+    if isinstance(behaviour, Waits):
+        server.waiting, server.disconnected = behaviour.reached, behaviour.left
+    return server

@@ -13,63 +13,21 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
+
+from tests.providers.items import AGAIN, Cut, Hang, Item, NoChoices, Raw, Status, Text
+from tests.providers.protocols import Protocol, protocol_of
+
+__all__ = ["AGAIN", "Cut", "FakeServer", "Hang", "Item", "NoChoices", "Raw", "Request", "Status", "Text"]
 
 HANG_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Text:
-    """A good reply; ``usage`` is (input, output) tokens, ``text=None`` is OpenAI's null content."""
-
-    text: str | None
-    usage: tuple[int, int] | None = (7, 5)
-
-
-@dataclass(frozen=True)
-class Status:
-    """An error in the protocol's own form."""
-
-    code: int
-    message: str = "no"
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Raw:
-    """Any body with status 200 unless told otherwise."""
-
-    body: str
-    content_type: str = "text/html"
-    status: int = 200
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A stream that ends in the middle: by a broken connection, or (``polite``) by a proper end of the body."""
-
-    text: str
-    polite: bool = False
-
-
-@dataclass(frozen=True)
-class Hang:
-    """A reply that never comes, after the piece ``text`` if it is not empty; ends when the client leaves."""
-
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class NoChoices:
-    """OpenAI's empty ``choices``."""
-
-
-Item = str | Text | Status | Raw | Cut | Hang | NoChoices
 
 
 @dataclass(frozen=True)
@@ -158,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        protocol = {"/v1/chat/completions": OpenAIProtocol, "/v1/messages": AnthropicProtocol}.get(self.path)
+        protocol = protocol_of(urlsplit(self.path).path)
         if protocol is None:
             self._whole(404, json.dumps({"error": {"message": f"no {self.path}"}}))
             return
@@ -174,9 +132,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif isinstance(item, Cut):
             self._cut(protocol, item)
         elif body.get("stream"):
-            self._stream(protocol.events(item))
+            self._stream(protocol.events(item), delay=getattr(item, "delay", 0.0))
         else:
-            self._whole(200, json.dumps(protocol.whole(item)))
+            self._whole(200, json.dumps(protocol.whole(item)), headers=getattr(item, "headers", None))
 
     def _whole(
         self, status: int, body: str, kind: str = "application/json", headers: Mapping[str, str] | None = None
@@ -197,8 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
         data = text.encode()
         self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
-    def _stream(self, events: Iterable[str]) -> None:
+    def _stream(self, events: Iterable[str], delay: float) -> None:
         self._begin_stream()
+        time.sleep(delay)
         for event in events:
             self._chunk(event)
         self._chunk("")
@@ -222,107 +181,3 @@ class _Handler(BaseHTTPRequestHandler):
         if left:
             self.fake.disconnected.set()
         self.close_connection = True
-
-
-def halves(text: str) -> Iterator[str]:
-    """Two pieces, so that a client must join."""
-    yield from filter(None, (text[: len(text) // 2], text[len(text) // 2 :]))
-
-
-class OpenAIProtocol:
-    """Bodies of chat completions."""
-
-    @staticmethod
-    def error(item: Status) -> dict[str, Any]:
-        return {"error": {"message": item.message, "type": "error", "code": item.code}}
-
-    @staticmethod
-    def whole(item: Text | NoChoices) -> dict[str, Any]:
-        choices: list[dict[str, Any]] = []
-        if isinstance(item, Text):
-            message = {"role": "assistant", "content": item.text}
-            choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
-        return {"id": "1", "object": "chat.completion", "created": 0, "model": "fake", "choices": choices} | (
-            OpenAIProtocol._usage(item)
-        )
-
-    @classmethod
-    def events(cls, item: Text | NoChoices) -> Iterator[str]:
-        if isinstance(item, Text):
-            for piece in halves(item.text or ""):
-                yield cls._chunk([{"index": 0, "delta": {"content": piece}, "finish_reason": None}])
-            yield cls._chunk([{"index": 0, "delta": {"content": None}, "finish_reason": "stop"}])
-        if usage := cls._usage(item):
-            yield cls._chunk([], **usage)
-        yield "data: [DONE]\n\n"
-
-    @classmethod
-    def beginning(cls, text: str) -> str:
-        return cls._chunk([{"index": 0, "delta": {"content": text}, "finish_reason": None}])
-
-    @staticmethod
-    def _usage(item: Text | NoChoices) -> dict[str, Any]:
-        if not isinstance(item, Text) or item.usage is None:
-            return {}
-        prompt, completion = item.usage
-        return {
-            "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-        }
-
-    @staticmethod
-    def _chunk(choices: list[dict[str, Any]], **more: Any) -> str:
-        body = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "fake", "choices": choices, **more}
-        return f"data: {json.dumps(body)}\n\n"
-
-
-class AnthropicProtocol:
-    """Events of messages; two of the input tokens are reported as read from the cache."""
-
-    @staticmethod
-    def error(item: Status) -> dict[str, Any]:
-        return {"type": "error", "error": {"type": "api_error", "message": item.message}}
-
-    @classmethod
-    def whole(cls, item: Text | NoChoices) -> dict[str, Any]:
-        usage = item.usage if isinstance(item, Text) else None
-        text = (item.text or "") if isinstance(item, Text) else ""
-        content = [{"type": "text", "text": text}] if text else []
-        counts = usage and {"input_tokens": usage[0] - 2, "cache_read_input_tokens": 2, "output_tokens": usage[1]}
-        return {"id": "1", "type": "message", "role": "assistant", "model": "fake", "content": content} | {
-            "stop_reason": "end_turn",
-            "usage": counts,
-        }
-
-    @classmethod
-    def events(cls, item: Text | NoChoices) -> Iterator[str]:
-        whole = cls.whole(item)
-        usage = whole["usage"]
-        begun = usage and {**usage, "output_tokens": 0}
-        yield cls._event("message_start", message={**whole, "content": [], "stop_reason": None, "usage": begun})
-        text = "".join(block["text"] for block in whole["content"])
-        for index, piece in enumerate(halves(text)):  # a block each: a client must join blocks too
-            yield from cls._block(index, piece)
-        yield cls._event(
-            "message_delta",
-            delta={"stop_reason": "end_turn"},
-            usage=usage and {"output_tokens": usage["output_tokens"]},
-        )
-        yield cls._event("message_stop")
-
-    @classmethod
-    def beginning(cls, text: str) -> str:
-        begun = {**cls.whole(Text(None)), "stop_reason": None}
-        return cls._event("message_start", message=begun) + "".join(cls._block(0, text))
-
-    @classmethod
-    def _block(cls, index: int, text: str) -> Iterator[str]:
-        yield cls._event("content_block_start", index=index, content_block={"type": "text", "text": ""})
-        yield cls._event("content_block_delta", index=index, delta={"type": "text_delta", "text": text})
-        yield cls._event("content_block_stop", index=index)
-
-    @staticmethod
-    def _event(kind: str, **body: Any) -> str:
-        return f"event: {kind}\ndata: {json.dumps({'type': kind, **body})}\n\n"
-
-
-Protocol = type[OpenAIProtocol] | type[AnthropicProtocol]

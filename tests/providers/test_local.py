@@ -201,3 +201,21 @@ def test_what_is_not_installed_is_named_with_its_command(
 def servers_of(pid: int) -> list[psutil.Process]:
     children = psutil.Process(pid).children(recursive=True)
     return [child for child in children if "rlm_kernel.host.providers.local_server" in child.cmdline()]
+
+
+@pytest.mark.local
+async def test_what_a_runs_limits_leave_cuts_the_reply_off() -> None:
+    model = LocalModel("smollm2", ModelOptions())
+    reply = await model.complete([Message("user", "Count from one to twenty.")], max_tokens=3)
+    assert (reply.usage.output_tokens, reply.finish) == (3, "length")
+    longer = await model.complete([Message("user", "Count from one to twenty.")], max_tokens=5000)
+    assert 3 < longer.usage.output_tokens <= weights.KNOWN["smollm2"].max_tokens
+    await model.aclose()
+
+
+@pytest.mark.local
+def test_options_that_do_not_apply_or_do_not_exist_are_refused() -> None:
+    with pytest.raises(OptionError, match="runs on this machine and takes no base_url"):
+        LocalModel("smollm2", ModelOptions(base_url="http://localhost:8000/v1"))
+    with pytest.raises(OptionError, match="Did you mean 'temperature'"):
+        LocalModel("smollm2", ModelOptions(sampling={"temperatur": 1}))

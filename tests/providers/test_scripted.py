@@ -113,3 +113,16 @@ async def test_concurrent_calls_share_one_script_without_losing_a_reply() -> Non
 
 async def test_any_callable_is_a_model() -> None:
     assert (await ask(resolve(lambda messages: messages[-1]["content"][::-1], ModelOptions()), "abc")).text == "cba"
+
+
+@pytest.mark.parametrize("model", [lambda messages: "hi", ScriptedModel(["hi"]), "policy/map-reduce"])
+def test_sampling_for_what_has_none_is_refused(model: object) -> None:
+    with pytest.raises(OptionError, match=r"takes no sampling \('temperature'\)"):
+        resolve(model, ModelOptions(sampling={"temperature": 0}))
+
+
+async def test_the_limit_of_each_call_is_kept_and_changes_nothing() -> None:
+    model = ScriptedModel(["one two three", "four"])
+    assert (await model.complete([Message("user", "a")], max_tokens=1)).text == "one two three"
+    await ask(model)
+    assert model.limits == [1, None]

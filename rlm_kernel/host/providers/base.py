@@ -28,19 +28,29 @@ class ModelOptions:
         The key; the provider's own environment variable when ``None``. Never printed.
     sampling
         Arguments for every request, such as ``temperature`` or ``max_tokens``, under the provider's own names.
+    on_overload
+        Called, in the event loop, each time the provider says that it is asked too often (429, 503, 529), also where
+        the SDK then tries again by itself.
     """
 
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     sampling: Mapping[str, Any] = field(default_factory=dict)
+    on_overload: Callable[[], None] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A model's reply: its text (possibly empty, never ``None``) and the call's own usage."""
+    """A model's reply: its text (possibly empty, never ``None``) and the call's own usage.
+
+    ``reasoning`` is what the model thought aloud, where the provider tells it apart. ``finish`` is why it ended:
+    ``stop``, ``length`` (cut off by the limit of tokens), ``refusal``, or ``None`` where the provider does not say.
+    """
 
     text: str
     usage: Usage
+    reasoning: str = ""
+    finish: str | None = None
 
 
 class Model(Protocol):
@@ -50,11 +60,14 @@ class Model(Protocol):
     def name(self) -> str:
         """``provider/model``, as shown to people and written to the journal."""
 
-    async def complete(self, messages: Sequence[Message], on_text: OnText | None = None) -> Reply:
+    async def complete(
+        self, messages: Sequence[Message], on_text: OnText | None = None, *, max_tokens: int | None = None
+    ) -> Reply:
         """Answer a chat.
 
         The engine calls this for a node's every iteration, and the broker for every plain sub-call, many at
-        once. ``on_text`` receives pieces of the reply as they stream in, when the provider can.
+        once. ``on_text`` receives pieces of the reply as they stream in, when the provider can. ``max_tokens`` is what
+        the run's limits leave for the reply; a lower number in ``sampling`` goes before it.
 
         Raises
         ------

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -19,9 +20,11 @@ from rlm_kernel.errors import ModelError, OptionError
 from rlm_kernel.events.values import Message
 from rlm_kernel.host.providers import weights
 from rlm_kernel.host.providers.base import ModelOptions, OnText, Reply
-from rlm_kernel.host.providers.openai import OpenAIModel
+from rlm_kernel.host.providers.openai import OpenAIModel, create
+from rlm_kernel.host.providers.sampling import check_sampling
+from rlm_kernel.host.providers.server import Server
 
-FILE_CONTEXT = 8192  # tokens per request for weights of the caller's; llama.cpp lowers it to what the model has
+SERVER = Server(provider="local", keyless=True)
 START_SECONDS = 300.0
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "PYTHONPATH", "SYSTEMROOT")  # and so no key
 
@@ -35,36 +38,42 @@ class LocalModel:
         A name that `rlm_kernel.host.providers.weights.KNOWN` has, or the path of a GGUF file.
     options
         ``sampling`` as for OpenAI's chat completions; a known model replies with temperature 0 and a modest
-        ``max_tokens`` unless it says otherwise. The other options do not apply.
+        ``max_tokens`` unless it says otherwise. There is no ``base_url``, and the key is made here.
 
     Raises
     ------
     OptionError
-        xllamacpp or the weights are not installed, or the file is not GGUF. Nothing has been started.
+        xllamacpp or the weights are not installed, the file is not GGUF, or an option cannot work. Nothing has been
+        started.
     """
 
     def __init__(self, model: str, options: ModelOptions) -> None:
         self.name = f"local/{model}"
         self._model = model
+        self._options = options
+        if options.base_url:
+            raise OptionError(f"{self.name} runs on this machine and takes no base_url. For a server: llamacpp/NAME.")
         self._sampling: Mapping[str, Any] = options.sampling
-        self._context = FILE_CONTEXT
-        if "/" in model or model.endswith(".gguf"):
+        self._context = weights.context_of(model)
+        if weights.is_file(model):
             self._weights = Path(model).expanduser().resolve()
         else:
             self._weights = _installed(model)
-            known = weights.known(model)
-            self._context = known.context
-            self._sampling = {"temperature": 0, "max_tokens": known.max_tokens, **options.sampling}
+            self._sampling = {"temperature": 0, "max_tokens": weights.known(model).max_tokens, **options.sampling}
         _check_gguf(self._weights)
+        if options.sampling:
+            check_sampling(self.name, options.sampling, create(), OpenAIModel.reserved)
         if find_spec("xllamacpp") is None:
             raise OptionError(f"{self.name} needs xllamacpp. Install it: pip install 'rlm-kernel[local]'")
         self._server: LlamaServer | None = None
-        self._remote: _Remote | None = None
+        self._remote: OpenAIModel | None = None
 
-    async def complete(self, messages: Sequence[Message], on_text: OnText | None = None) -> Reply:
+    async def complete(
+        self, messages: Sequence[Message], on_text: OnText | None = None, *, max_tokens: int | None = None
+    ) -> Reply:
         """Answer a chat; see `rlm_kernel.host.providers.base.Model.complete`."""
         remote = await self._connected()
-        return await remote.complete(messages, on_text)
+        return await remote.complete(messages, on_text, max_tokens=max_tokens)
 
     async def aclose(self) -> None:
         """Close the connections. The server stays for others, and ends with this process."""
@@ -72,7 +81,7 @@ class LocalModel:
         if remote is not None:
             await remote.aclose()
 
-    async def _connected(self) -> _Remote:
+    async def _connected(self) -> OpenAIModel:
         """Give the connection to a running server; a server that died is started again, at a new address."""
         server = self._server
         if server is None or not server.running:
@@ -80,22 +89,12 @@ class LocalModel:
         stale = self._remote
         if stale is not None and server is self._server:
             return stale
-        options = ModelOptions(base_url=server.base_url, api_key=server.api_key, sampling=self._sampling)
+        options = replace(self._options, base_url=server.base_url, api_key=server.api_key, sampling=self._sampling)
         self._server = server
-        self._remote = remote = _Remote(self._model, options)
+        self._remote = remote = OpenAIModel(self._model, options, SERVER)
         if stale is not None:
             await stale.aclose()
         return remote
-
-
-class _Remote(OpenAIModel):
-    provider: ClassVar[str] = "local"
-
-    def _connect(self) -> Any:
-        sdk = self._sdk()
-        # A proxy that the environment names must not see requests to this machine.
-        client = sdk.DefaultAsyncHttpxClient(trust_env=False)
-        return sdk.AsyncOpenAI(api_key=self._key, base_url=self._base_url, http_client=client)
 
 
 class LlamaServer:

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from types import ModuleType
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from rlm_kernel.events.values import Message, Usage
-from rlm_kernel.host.providers.sdk import PLACEHOLDER_KEY, SDKModel
+from rlm_kernel.host.providers.base import ModelOptions
+from rlm_kernel.host.providers.sampling import within
+from rlm_kernel.host.providers.sdk import PLACEHOLDER_KEY, Piece, SDKModel, count, number
+from rlm_kernel.host.providers.server import Server
+
+__all__ = ["OPENAI", "OpenAIModel", "create", "usage_of"]
+
+OPENAI = Server(provider="openai", limit="max_completion_tokens")
+OURS = ("model", "messages", "n", "tools", "tool_choice", "functions", "function_call", "modalities", "audio")
+FINISH = {
+    "stop": "stop",
+    "eos": "stop",
+    "tool_calls": "stop",
+    "function_call": "stop",
+    "length": "length",
+    "content_filter": "refusal",
+}
+FAILED = ("error", "insufficient_system_resource")
+"""Reasons to end that are failures: OpenRouter's and DeepSeek's."""
 
 
 class OpenAIModel(SDKModel):
@@ -22,67 +41,166 @@ class OpenAIModel(SDKModel):
     options
         ``sampling`` goes to ``chat.completions.create`` as it is. ``{"stream": False}`` in it asks for whole
         replies, for servers and accounts that may not stream.
+    server
+        Another server than OpenAI's; `compatible` has many.
 
     Raises
     ------
     MissingKeyError
-        Neither ``api_key`` nor ``OPENAI_API_KEY`` nor a ``base_url`` is given.
+        Neither ``api_key`` nor the server's variable nor a ``base_url`` is given, and the server wants a key.
+    OptionError
+        ``base_url`` is not an HTTP address, or ``sampling`` has what the SDK does not take.
     """
 
-    provider: ClassVar[str] = "openai"
-    key_variable: ClassVar[str] = "OPENAI_API_KEY"
-    url_variable: ClassVar[str] = "OPENAI_BASE_URL"
+    reserved: ClassVar[tuple[str, ...]] = OURS
+
+    def __init__(self, model: str, options: ModelOptions, server: Server = OPENAI) -> None:
+        super().__init__(model, options, server)
+        self._elsewhere = server is OPENAI and not _is_openai(self._base_url)
+        # Other servers have not followed OpenAI away from max_tokens.
+        self._limit = "max_tokens" if self._elsewhere else server.limit
 
     def _sdk(self) -> ModuleType:
         import openai
 
         return openai
 
+    def _create(self) -> Callable[..., Any]:
+        return create()
+
     def _connect(self) -> Any:
-        # aiohttp: half the work per request of the SDK's own transport.
-        transport = self._sdk().DefaultAioHttpClient()
-        return self._sdk().AsyncOpenAI(
-            api_key=self._key or PLACEHOLDER_KEY, base_url=self._base_url, http_client=transport
-        )
+        return self._private(self._sdk().AsyncOpenAI(**self._arguments()))
+
+    def _private(self, client: Any) -> Any:
+        """Take what the environment says for OpenAI alone from a client of another server."""
+        if self._server is not OPENAI or self._elsewhere:
+            client.organization = client.project = None
+        return client
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return what the SDK's client is made of."""
+        sdk = self._sdk()
+        header = self._server.key_header
+        return {
+            "api_key": self._key or PLACEHOLDER_KEY,
+            "base_url": self._base_url,
+            "default_headers": {header: self._key} if header and self._key else {},
+            # aiohttp: half the work per request of the SDK's own transport. A proxy that the environment names must
+            # not see requests to this machine.
+            "http_client": sdk.DefaultAioHttpClient(event_hooks=self._hooks, trust_env=not _is_here(self._base_url)),
+        }
 
     async def _pieces(
-        self, client: Any, messages: Sequence[Message], watched: bool
-    ) -> AsyncGenerator[str | Usage, None]:
-        arguments = {"stream": watched, **self._sampling}
+        self, client: Any, messages: Sequence[Message], watched: bool, max_tokens: int | None
+    ) -> AsyncGenerator[Piece, None]:
+        arguments = {"stream": watched, **within(self._sampling, max_tokens, self._limit)}
         if arguments["stream"]:
             arguments.setdefault("stream_options", {"include_usage": True})
+        if self._server.extra_body:
+            arguments["extra_body"] = {**self._server.extra_body, **(arguments.get("extra_body") or {})}
+        if self._server.key_header:
+            omitted = {"Authorization": self._sdk().Omit()}  # which the SDK lets only a request's own headers do
+            arguments["extra_headers"] = {**omitted, **(arguments.get("extra_headers") or {})}
         chat = [asdict(message) for message in messages]
-        try:
-            response = await client.chat.completions.create(model=self._model, messages=chat, **arguments)
-        except TypeError as error:
-            raise self._refused_option(error) from error
-        read = self._streamed if arguments["stream"] else self._whole
-        async with aclosing(read(response)) as pieces:
+        completions = client.chat.completions
+        if self._server.cost_header and not arguments["stream"]:
+            raw = await completions.with_raw_response.create(model=self._model, messages=chat, **arguments)
+            yield self._whole(raw.parse(), _dollars(raw.headers.get(self._server.cost_header)))
+            return
+        response = await completions.create(model=self._model, messages=chat, **arguments)
+        if not arguments["stream"]:
+            yield self._whole(response)
+            return
+        async with aclosing(self._streamed(response)) as pieces:
             async for piece in pieces:
                 yield piece
 
-    async def _streamed(self, stream: Any) -> AsyncGenerator[str | Usage, None]:
+    async def _streamed(self, stream: Any) -> AsyncGenerator[Piece, None]:
         finished = False
         async with stream:
             async for chunk in stream:
                 if chunk.usage:
-                    yield _usage(chunk)
+                    yield Piece(usage=usage_of(chunk.usage))
                 for choice in chunk.choices or []:
                     finished = finished or choice.finish_reason is not None
-                    if choice.delta and choice.delta.content:
-                        yield choice.delta.content
+                    yield self._piece(choice, choice.delta)
         if not finished:
-            kind = stream.response.headers.get("content-type", "no content type")
-            raise self._error(f"ended its reply before it was complete ({kind}). Try again, or check base_url.")
+            raise self._unfinished(stream.response)
 
-    async def _whole(self, completion: Any) -> AsyncGenerator[str | Usage, None]:
+    def _whole(self, completion: Any, cost: float | None = None) -> Piece:
         if not completion.choices:
             raise self._error("sent no reply (no choices). Try again, or check the model's name.")
-        if completion.usage:
-            yield _usage(completion)
-        if completion.choices[0].message.content:
-            yield completion.choices[0].message.content
+        piece = self._piece(completion.choices[0], completion.choices[0].message)
+        usage = usage_of(completion.usage, cost) if completion.usage else Usage.of_call(None, None, cost=cost)
+        return Piece(piece.text, piece.reasoning, usage, piece.finish)
+
+    def _piece(self, choice: Any, message: Any) -> Piece:
+        reason = choice.finish_reason
+        if reason in FAILED:
+            raise self._error(f"failed while it replied (finish_reason {reason}). Try again.")
+        text = getattr(message, "content", None) or ""
+        # Servers call what a model thinks aloud by either name, and some by both.
+        thought = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None) or ""
+        finish = FINISH.get(str(reason).partition(":")[0])  # Gemini's is "content_filter: SAFETY"
+        if refusal := getattr(message, "refusal", None):
+            text, finish = text or refusal, "refusal"
+        if not (isinstance(text, str) and isinstance(thought, str)):
+            raise TypeError("content that is not text")
+        return Piece(text, thought, finish=finish)
 
 
-def _usage(body: Any) -> Usage:
-    return Usage.of_call(body.usage.prompt_tokens, body.usage.completion_tokens)
+def create() -> Callable[..., Any]:
+    """Return the SDK's method that takes the sampling."""
+    from openai.resources.chat.completions import AsyncCompletions
+
+    return AsyncCompletions.create
+
+
+def usage_of(usage: Any, cost: float | None = None) -> Usage:
+    """Read a server's usage, whatever of it there is."""
+    tokens_in, tokens_out = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
+    total = count(usage, "total_tokens")
+    if tokens_in is not None and tokens_out is not None and total is not None:
+        tokens_out = max(tokens_out, total - tokens_in)  # Gemini leaves thinking out of completion_tokens
+    read = (
+        count(usage, "prompt_tokens_details", "cached_tokens")
+        or count(usage, "prompt_cache_hit_tokens")  # DeepSeek
+        or count(usage, "cache_read_input_tokens")  # LiteLLM
+        or 0
+    )
+    write = (
+        count(usage, "prompt_tokens_details", "cache_write_tokens") or count(usage, "cache_creation_input_tokens") or 0
+    )
+    return Usage.of_call(
+        tokens_in,
+        tokens_out,
+        cache_read_tokens=read,
+        cache_write_tokens=write,
+        cost=_reported_cost(usage) if cost is None else cost,
+    )
+
+
+def _reported_cost(usage: Any) -> float | None:
+    """OpenRouter's price: what it takes, and what the caller's own key at the upstream provider pays."""
+    cost = number(usage, "cost")
+    if cost is None or getattr(usage, "is_byok", None) is not True:
+        return cost
+    upstream = number(usage, "cost_details", "upstream_inference_cost")
+    return None if upstream is None else cost + upstream
+
+
+def _dollars(text: str | None) -> float | None:
+    try:
+        cost = float(text or "")
+    except ValueError:
+        return None
+    return cost if 0 <= cost < float("inf") else None
+
+
+def _is_here(address: str | None) -> bool:
+    return urlsplit(address or "").hostname in ("localhost", "127.0.0.1", "::1")
+
+
+def _is_openai(address: str | None) -> bool:
+    host = urlsplit(address or "https://api.openai.com").hostname or ""
+    return host.endswith((".openai.com", ".azure.com"))  # Azure's /openai/v1 is the same protocol, to the name

@@ -14,6 +14,7 @@ from rlm_kernel.errors import ModelError, OptionError
 from rlm_kernel.events.values import Message, Usage
 from rlm_kernel.host.providers import policies
 from rlm_kernel.host.providers.base import ModelOptions, OnText, Reply
+from rlm_kernel.host.providers.sampling import refuse_sampling
 
 __all__ = ["POLICIES", "PolicyModel", "question_of"]
 
@@ -47,21 +48,26 @@ class PolicyModel:
     policy
         A name in `POLICIES`.
     options
-        Do not apply.
+        A program has no address, no key and no sampling.
 
     Raises
     ------
     OptionError
-        No such policy.
+        No such policy, or ``sampling`` is given.
     """
 
     def __init__(self, policy: str, options: ModelOptions) -> None:
         if policy not in POLICIES:
             raise OptionError(f"There is no policy {policy!r}. Known: {', '.join(POLICIES)}.")
         self.name = f"policy/{policy}"
+        refuse_sampling(
+            f"{self.name} is a fixed program and", options.sampling, "Give sub_sampling= for its sub-model."
+        )
         self._file = POLICIES[policy]
 
-    async def complete(self, messages: Sequence[Message], on_text: OnText | None = None) -> Reply:
+    async def complete(
+        self, messages: Sequence[Message], on_text: OnText | None = None, *, max_tokens: int | None = None
+    ) -> Reply:
         """Write the next cell.
 
         Raises

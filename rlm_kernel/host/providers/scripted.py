@@ -34,6 +34,8 @@ class ScriptedModel:
     ----------
     requests
         The messages of every call, in the order the calls came.
+    limits
+        What each of them might use for its reply: its ``max_tokens``, which a script does not heed.
 
     Raises
     ------
@@ -44,6 +46,7 @@ class ScriptedModel:
     def __init__(self, script: Iterable[ScriptItem] | ScriptFunction, name: str = "scripted") -> None:
         self.name = name
         self.requests: list[list[Message]] = []
+        self.limits: list[int | None] = []
         self._function: ScriptFunction | None = None
         self._replies: deque[ScriptItem] = deque()
         if callable(script):
@@ -54,7 +57,9 @@ class ScriptedModel:
             raise OptionError(f"A script is a list of replies or a function, not {type(script).__name__}.")
         self._length = len(self._replies)
 
-    async def complete(self, messages: Sequence[Message], on_text: OnText | None = None) -> Reply:
+    async def complete(
+        self, messages: Sequence[Message], on_text: OnText | None = None, *, max_tokens: int | None = None
+    ) -> Reply:
         """Give the next reply, as one piece of text.
 
         Raises
@@ -63,6 +68,7 @@ class ScriptedModel:
             The list of replies is used up, or the function raised or returned what is not a reply.
         """
         self.requests.append(list(messages))
+        self.limits.append(max_tokens)
         item = self._next() if self._function is None else await self._call(self._function, messages)
         if isinstance(item, Exception):
             raise item

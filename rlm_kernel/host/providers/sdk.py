@@ -2,83 +2,116 @@
 
 from __future__ import annotations
 
-import os
-import textwrap
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from rlm_kernel.errors import MissingKeyError, ModelError, OptionError, RLMError
+from rlm_kernel.errors import ModelError, RLMError
 from rlm_kernel.events.values import Message, Usage
 from rlm_kernel.host.providers.base import ModelOptions, OnText, Reply
+from rlm_kernel.host.providers.failures import OVERLOADED, explain, status_of
+from rlm_kernel.host.providers.sampling import check_sampling
+from rlm_kernel.host.providers.server import Server
 
-PLACEHOLDER_KEY = "none"  # for servers behind a base_url that want no key; the SDKs insist on one
-BROKEN = ("ReadError", "RemoteProtocolError", "WriteError")  # of httpx or httpx2, whichever the SDK brings
+__all__ = ["PLACEHOLDER_KEY", "Piece", "SDKModel", "count", "number"]
+
+SECRET_LEAST = 6  # characters; "key" or "EMPTY" for a server that wants none would hide half of an error
+PLACEHOLDER_KEY = "none"  # for servers that want no key; the SDKs insist on one
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a reply, as it comes: texts add up, of the rest the last one counts."""
+
+    text: str = ""
+    reasoning: str = ""
+    usage: Usage | None = None
+    finish: str | None = None
 
 
 class SDKModel(ABC):
     """A model that a vendor's SDK reaches; used from one event loop between two calls of `aclose`.
 
-    A subclass names its provider and variables, connects a client, and turns one request into pieces.
+    A subclass names the parameters that are not the caller's to give, connects a client, and turns one request into
+    pieces.
 
     Raises
     ------
     MissingKeyError
-        Neither a key nor another address is configured.
+        A key is needed and not configured.
     OptionError
-        ``base_url`` is not an HTTP address.
+        ``base_url`` is not an HTTP address, or ``sampling`` has what the SDK does not take.
     """
 
-    provider: ClassVar[str]
-    key_variable: ClassVar[str]
-    url_variable: ClassVar[str]
+    reserved: ClassVar[Iterable[str]] = ()
 
-    def __init__(self, model: str, options: ModelOptions) -> None:
-        self.name = f"{self.provider}/{model}"
+    def __init__(self, model: str, options: ModelOptions, server: Server) -> None:
+        self.name = f"{server.provider}/{model}"
         self._model = model
+        self._server = server
         self._sampling = options.sampling
-        self._base_url = options.base_url or os.environ.get(self.url_variable) or None
-        self._key = (options.api_key or os.environ.get(self.key_variable) or "").strip()
+        self._on_overload = options.on_overload
+        self._base_url = server.address(self.name, options)
+        self._key = server.key(self.name, options)
         self._client: Any = None
-        if self._base_url and not _is_http(self._base_url):
-            raise OptionError(f"base_url of {self.name} is not an address such as http://localhost:8000/v1.")
-        if not (self._key or self._base_url):
-            raise MissingKeyError(
-                f"{self.name} needs a key: set {self.key_variable}, or pass api_key=. "
-                "Without a key use local/smollm2, or a base_url whose server wants none."
-            )
+        if self._sampling:  # importing the SDK takes half a second, which the first request would take anyway
+            check_sampling(self.name, self._sampling, self._create(), self.reserved)
+
+    @property
+    def key(self) -> str:
+        """The key, so that it can be kept out of what is written down; empty where there is none."""
+        return self._key
+
+    @property
+    def secrets(self) -> list[str]:
+        """What no error and no event may hold: the key, and what the address and extra headers may hide."""
+        url = urlsplit(self._base_url or "")
+        headers = self._sampling.get("extra_headers") or {}
+        texts = [self._key, url.password or "", url.query, *map(str, headers.values())]
+        return [text for text in texts if len(text) >= SECRET_LEAST]
 
     @abstractmethod
     def _sdk(self) -> ModuleType:
-        """Import the SDK; called at the first request, never at import time."""
+        """Import the SDK; never called at import time."""
+
+    @abstractmethod
+    def _create(self) -> Callable[..., Any]:
+        """Return the SDK's method that a request goes through."""
 
     @abstractmethod
     def _connect(self) -> Any:
         """Make the SDK's async client; called inside the event loop that will use it."""
 
     @abstractmethod
-    def _pieces(self, client: Any, messages: Sequence[Message], watched: bool) -> AsyncGenerator[str | Usage, None]:
-        """Ask once; yield text as it comes, and the call's usage if the provider tells it.
+    def _pieces(
+        self, client: Any, messages: Sequence[Message], watched: bool, max_tokens: int | None
+    ) -> AsyncGenerator[Piece, None]:
+        """Ask once; yield what comes.
 
         Where nobody watches the text come, a provider may ask for the whole reply: a stream costs twice the work.
         """
 
-    async def complete(self, messages: Sequence[Message], on_text: OnText | None = None) -> Reply:
+    async def complete(
+        self, messages: Sequence[Message], on_text: OnText | None = None, *, max_tokens: int | None = None
+    ) -> Reply:
         """Answer a chat; see `rlm_kernel.host.providers.base.Model.complete`."""
         texts: list[str] = []
-        usage = Usage.of_call(None, None)
-        async with aclosing(self._checked_pieces(messages, on_text is not None)) as pieces:
+        thoughts: list[str] = []
+        usage, finish = Usage.of_call(None, None), None
+        async with aclosing(self._checked_pieces(messages, on_text is not None, max_tokens)) as pieces:
             async for piece in pieces:
-                if isinstance(piece, Usage):
-                    usage = piece
-                    continue
-                texts.append(piece)
-                if on_text is not None:
-                    on_text(piece)
-        return Reply("".join(texts), usage)
+                texts.append(piece.text)
+                thoughts.append(piece.reasoning)
+                usage = piece.usage or usage
+                finish = piece.finish or finish
+                if piece.text and on_text is not None:
+                    on_text(piece.text)
+        text, thought = without_thoughts("".join(texts))
+        return Reply(text, usage, "".join(thoughts) + thought, finish)
 
     async def aclose(self) -> None:
         """Close the client's connections; a later `complete` opens new ones."""
@@ -86,93 +119,74 @@ class SDKModel(ABC):
         if client is not None:
             await client.close()
 
-    async def _checked_pieces(self, messages: Sequence[Message], watched: bool) -> AsyncGenerator[str | Usage, None]:
+    async def _checked_pieces(
+        self, messages: Sequence[Message], watched: bool, max_tokens: int | None
+    ) -> AsyncGenerator[Piece, None]:
         # Only SDK and HTTP code runs in here (on_text does not), so whatever is raised is a failed model call.
         try:
             if self._client is None:
                 self._client = self._connect()
-            async with aclosing(self._pieces(self._client, messages, watched)) as pieces:
+            async with aclosing(self._pieces(self._client, messages, watched, max_tokens)) as pieces:
                 async for piece in pieces:
                     yield piece
         except RLMError:
             raise
         except Exception as error:
-            raise self._error(self._what_happened(error)) from error
+            raise self._failure(error) from error
 
-    def _refused_option(self, error: TypeError) -> OptionError:
-        return OptionError(
-            f"sampling of {self.name} has what its SDK refuses: {_one_line(error)}. "
-            "What only the server knows goes into sampling={'extra_body': {...}}."
-        )
+    @property
+    def _hooks(self) -> dict[str, list[Any]]:
+        """Event hooks for the HTTP client: they see every response, also those after which the SDK tries again."""
+        return {} if self._on_overload is None else {"response": [self._watch]}
 
-    def _error(self, what_happened: str) -> ModelError:
-        url = urlsplit(self._base_url or "")
-        for secret in filter(None, (self._key, url.password, url.query)):  # a server may echo what it was sent
+    async def _watch(self, response: Any) -> None:
+        if response.status_code in OVERLOADED:
+            self._overloaded()
+
+    def _overloaded(self) -> None:
+        if self._on_overload is not None:
+            self._on_overload()
+
+    def _failure(self, error: Exception) -> ModelError:
+        status = status_of(error)
+        if status in OVERLOADED and getattr(error, "status_code", 0) != status:
+            self._overloaded()  # told within a stream, which no hook sees
+        return self._error(explain(error, self._sdk(), self._server.provider, self._server.key_variable), status)
+
+    def _error(self, what_happened: str, status: int | None = None) -> ModelError:
+        for secret in self.secrets:  # a server may echo what it was sent
             what_happened = what_happened.replace(secret, "***")
-        return ModelError(f"{self.name} at {self._address()} {what_happened}")
+        error = ModelError(f"{self.name} at {self._address()} {what_happened}")
+        error.status = status
+        return error
+
+    def _unfinished(self, response: Any) -> ModelError:
+        kind = response.headers.get("content-type", "no content type")
+        return self._error(f"ended its reply before it was complete ({kind}). Try again, or check base_url.")
 
     def _address(self) -> str:
         """Scheme, host and path; user information and query may hold secrets."""
         url = urlsplit(str(self._client.base_url) if self._client is not None else self._base_url or "")
         return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path.rstrip('/')}"
 
-    def _what_happened(self, error: Exception) -> str:
-        sdk = self._sdk()
-        status = getattr(error, "status_code", 0)
-        if status >= 400:
-            return f"{self._refusal(status, _detail(error))} (HTTP {status}: {_detail(error)})"
-        cause = error.__cause__ or error
-        if type(cause).__name__ in BROKEN:
-            return f"broke off the connection ({_one_line(cause)}). Try again."
-        if (refused := _refused_connection(error)) is not None:  # aiohttp's transport calls it a timeout
-            return f"could not be reached ({_one_line(refused)}). Check base_url and that the server is running."
-        if isinstance(error, sdk.APITimeoutError) or "Timeout" in type(error).__name__:
-            return "gave no reply in time. Try again, or raise the timeout in sampling."
-        if isinstance(error, sdk.APIConnectionError):
-            return f"could not be reached ({_one_line(cause)}). Check base_url and that the server is running."
-        if isinstance(error, sdk.APIError):
-            return f"failed while it replied. Try again. ({_detail(error)})"
-        what = f"{type(error).__name__}: {_one_line(error)}"
-        return f"sent what is not a model's reply ({what}). Check that base_url speaks {self.provider}'s protocol."
 
-    def _refusal(self, status: int, detail: str) -> str:
-        if status in (401, 403):
-            return f"refused the key. Check {self.key_variable} or api_key."
-        if status == 404:
-            return "does not have this model or address. Check the model's name and base_url."
-        if status == 429:
-            return "still limits the rate after retries. Wait, lower max_concurrency, or check the account's quota."
-        if status >= 500:
-            return "failed on its own side, after retries. Try again later."
-        if status == 413 or "context" in detail.lower() or "too long" in detail.lower():
-            return "cannot take a prompt this long. Send a smaller piece."
-        return "refused the request. Check sampling and the model's name."
+def number(body: Any, *path: str) -> float | None:
+    """Read a number that is not negative out of an SDK's object or a dict; ``None`` where there is none."""
+    for name in path:
+        body = body.get(name) if isinstance(body, dict) else getattr(body, name, None)
+    plain = isinstance(body, int | float) and not isinstance(body, bool)
+    return body if plain and body >= 0 else None
 
 
-def _is_http(address: str) -> bool:
-    try:
-        url = urlsplit(address)
-        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:  # a port that is no number, or an open bracket
-        return False
+def count(body: Any, *path: str) -> int | None:
+    """Read a number of tokens, as `number` does."""
+    found = number(body, *path)
+    return None if found is None else int(found)
 
 
-def _refused_connection(error: BaseException) -> OSError | None:
-    """Find the system's refusal among the causes of an SDK's error."""
-    causes: list[BaseException] = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and len(causes) < 10:
-        causes.append(cause)
-    return next((c for c in causes if isinstance(c, OSError) and not isinstance(c, TimeoutError)), None)
-
-
-def _detail(error: Any) -> str:
-    """Find the server's own words in either SDK's error: OpenAI unwraps ``{"error": ...}``, Anthropic does not."""
-    body = getattr(error, "body", None)
-    if isinstance(body, dict):
-        inner = body.get("error", body)
-        body = inner.get("message") if isinstance(inner, dict) else inner
-    return _one_line(body or error)
-
-
-def _one_line(text: object) -> str:
-    return textwrap.shorten(str(text), 200, placeholder=" ...").rstrip(".")
+def without_thoughts(text: str) -> tuple[str, str]:
+    """Tell a reply from the thoughts before it, which some servers leave in the text between ``<think>`` tags."""
+    thought, closed, rest = text.partition("</think>")
+    if not closed or not thought.lstrip().startswith("<think>"):
+        return text, ""
+    return rest.lstrip("\n"), thought.lstrip().removeprefix("<think>")

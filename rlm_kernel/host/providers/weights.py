@@ -12,7 +12,9 @@ from pathlib import Path
 
 from rlm_kernel.errors import OptionError, RLMError
 
-__all__ = ["KNOWN", "Weights", "find", "install"]
+__all__ = ["KNOWN", "Weights", "context_of", "find", "install", "is_file", "known"]
+
+FILE_CONTEXT = 8192  # tokens per request for weights of the caller's; llama.cpp lowers it to what the model has
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,22 @@ def known(name: str) -> Weights:
             f"There are no weights {name!r}. Known: {', '.join(KNOWN)}; your own file: local//path/to/model.gguf."
         )
     return KNOWN[name]
+
+
+def is_file(model: str) -> bool:
+    """Tell the path of a GGUF file from a name."""
+    return "/" in model or model.endswith(".gguf")
+
+
+def context_of(model: str) -> int:
+    """Return the tokens of prompt and reply together that a request for a name or a file may have.
+
+    Raises
+    ------
+    OptionError
+        No such name.
+    """
+    return FILE_CONTEXT if is_file(model) else known(model).context
 
 
 def find(name: str) -> Path | None:

@@ -6,17 +6,25 @@ import itertools
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlm_kernel.errors import OptionError, SandboxError
+from rlm_kernel.host.checks import Number
 from rlm_kernel.host.folder import PrivateFolder
+from rlm_kernel.host.sandboxes import provisioner_name
 from rlm_kernel.host.sandboxes.warm import WarmParent
 from rlm_kernel.kernel.confinement import landlock_version
 
 USERS = range(60_001, 65_000)
 """The user ids of boxes on a host that is root; no account has them."""
+
+NUMBERS = {
+    "memory_mb": Number(least=256, unit=" of MiB"),
+    "disk_mb": Number(unit=" of MiB"),
+    "max_processes": Number(),
+}
 
 SOCKET_PATH_BYTES = 107
 """The longest path of a unix socket that the system allows."""
@@ -39,7 +47,7 @@ class BoxOptions:
     sandbox_per_kernel
         A sandbox for every kernel, instead of one for the run.
     packages
-        Folders of Python packages that become importable, read-only.
+        Folders of Python packages, or environments, that become importable, read-only.
     """
 
     sandbox: str = "bubblewrap"
@@ -47,7 +55,13 @@ class BoxOptions:
     disk_mb: int = 256
     max_processes: int = 256
     sandbox_per_kernel: bool = False
-    packages: tuple[str, ...] = ()
+    packages: Sequence[str] = ()
+
+    def check_box(self) -> None:
+        """Refuse what cannot work."""
+        provisioner_name(self.sandbox)
+        for name, number in NUMBERS.items():
+            number.check(name, getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -76,16 +90,18 @@ class Box:
         self.folders: list[KernelFolder] = []
         # Without Landlock nothing would keep the kernels of one sandbox apart.
         self.sandbox_per_kernel = self.options.sandbox_per_kernel or not landlock_version()
-        self._folder = PrivateFolder()
+        self._folder: PrivateFolder | None = None
         self._numbers = itertools.count(1)
         self._parents: dict[int, WarmParent] = {}
         # A user of its own, because the system counts processes by user, and does not count root's.
         self.user = secrets.choice(USERS) if os.geteuid() == 0 else None
-        (self.path / "inputs").mkdir(mode=0o755)
 
     @property
     def path(self) -> Path:
-        """The folder on the host (mode 0700)."""
+        """The folder on the host (mode 0700), made when it is first needed."""
+        if self._folder is None:
+            self._folder = PrivateFolder()
+            (self._folder.path / "inputs").mkdir(mode=0o755)
         return self._folder.path
 
     def kernel_folder(self, files: tuple[Path, ...] = ()) -> KernelFolder:
@@ -126,7 +142,8 @@ class Box:
         """End everything in the box and remove its folder. Safe to call twice."""
         while self._parents:
             await self._parents.popitem()[1].close()
-        self._folder.remove()
+        if self._folder is not None:
+            self._folder.remove()
 
 
 def package_folder(path: str | Path) -> str:

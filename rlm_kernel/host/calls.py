@@ -1,0 +1,105 @@
+"""What one kernel has asked for and waits for: sub-calls and tools in flight, and inputs on their way to children."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from rlm_kernel import wire
+from rlm_kernel.host.connection import Connection
+from rlm_kernel.host.uploads import Uploads
+
+log = logging.getLogger("rlm_kernel")
+
+AnyCall = wire.Call | wire.ToolCall
+Serve = Callable[[AnyCall], Awaitable[wire.Reply]]
+
+KINDS: dict[str, type[wire.Call] | type[wire.ToolCall]] = {"rlm_call": wire.Call, "rlm_tool": wire.ToolCall}
+"""What a kernel may ask for, by message type."""
+WAITING_CALLS = 20_000
+WAITING_BYTES = 256 << 20
+"""Calls that wait for an answer, of one kernel, before the host stops reading more."""
+
+
+class Calls:
+    """The calls of one kernel, from one connection to the next."""
+
+    def __init__(self, serve: Serve, uploads: Uploads) -> None:
+        self.uploads = uploads
+        self._serve = serve
+        self._connection: Connection | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._bytes = 0
+        self._sub_calls = 0
+        self._holding = False
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def stop_the_clock(self) -> bool:
+        """Whether a cell waits for a model, which is not its own time; waiting for a tool is."""
+        return self._sub_calls > 0
+
+    def connect(self, connection: Connection) -> None:
+        """Answer over this connection from now on."""
+        self._connection, self._holding = connection, False
+
+    def on_control(self, msg: dict[str, Any], size: int) -> None:
+        """Take a message of the control channel.
+
+        Raises
+        ------
+        WireError
+            It is not what its type says.
+        """
+        if (kind := KINDS.get(msg["msg_type"])) is not None:
+            call: AnyCall = wire.decode(kind, msg["content"])
+            if call.id not in self._tasks:
+                self._tasks[call.id] = asyncio.create_task(self._answer(call, size))
+                self._bytes += size
+                self._sub_calls += kind is wire.Call
+                self._hold_or_go_on()
+        elif msg["msg_type"] == "rlm_context":
+            self.uploads.add(wire.decode(wire.Part, msg["content"]))
+        elif msg["msg_type"] == "rlm_cancel":
+            for call_id in wire.decode(wire.Cancel, msg["content"]).ids:
+                if call_id in self._tasks:
+                    self._tasks[call_id].cancel()
+
+    def cancel(self) -> None:
+        """Cancel every call: the cell that asked is of no use any more."""
+        for task in self._tasks.values():
+            task.cancel()
+
+    async def end(self) -> None:
+        """Cancel every call and wait until they have ended."""
+        tasks = list(self._tasks.values())
+        self.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._connection = None
+
+    async def _answer(self, call: AnyCall, size: int) -> None:
+        try:
+            try:
+                reply = await self._serve(call)
+            except Exception as error:  # a fault of ours or of a caller's function must not leave the cell waiting
+                log.exception("sub-call %s failed", call.id)
+                failed = wire.CallResult(error=f"The host failed: {type(error).__name__}: {error}")
+                reply = wire.Reply(call.id, [failed] * (len(call.prompts) if isinstance(call, wire.Call) else 1))
+            assert self._connection is not None
+            self._connection.send("control", "rlm_reply", wire.encode(reply))
+        finally:
+            self._tasks.pop(call.id, None)
+            self._bytes -= size
+            self._sub_calls -= isinstance(call, wire.Call)
+            self._hold_or_go_on()
+
+    def _hold_or_go_on(self) -> None:
+        """Read no more calls while too many wait: they are kept in the kernel, not in the host's memory."""
+        full = len(self._tasks) >= WAITING_CALLS or self._bytes >= WAITING_BYTES
+        if full != self._holding and self._connection is not None:
+            self._holding = full
+            self._connection.hold("control", full)

@@ -1,0 +1,93 @@
+"""What a run came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlm_kernel.events.tree import Tree
+from rlm_kernel.events.types import StopReason
+from rlm_kernel.events.values import Usage
+from rlm_kernel.sinks import html
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a run came to. Shown in a notebook, it is the answer with its call tree.
+
+    Attributes
+    ----------
+    answer
+        The answer: of the type that ``answer_type`` asked for, else the REPL's JSON value, else its text; ``None``
+        when there is none.
+    text
+        The answer as text.
+    stop_reason
+        ``answered``, a limit's name such as ``max_calls`` (then the answer is the best so far), ``cancelled``
+        or ``error``.
+    usage
+        Model calls, tokens and money of the whole tree.
+    seconds
+        Wall-clock time.
+    tree
+        How the answer was found.
+    run_dir
+        Where the journal is.
+    """
+
+    answer: Any
+    text: str
+    stop_reason: StopReason
+    usage: Usage
+    seconds: float
+    tree: Tree = field(repr=False)
+    run_dir: Path = field(repr=False)
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars; ``None`` while the price of any call is unknown."""
+        return None if self.usage.unpriced else self.usage.cost
+
+    @property
+    def cells(self) -> int:
+        """How many cells the tree has run without an error: an answer of none was invented."""
+        return sum(
+            cell.status == "ok"
+            for node in self.tree.root.walk()
+            for iteration in node.iterations
+            for cell in iteration.cells
+        )
+
+    @property
+    def response(self) -> str:
+        """`text`, as rlms calls it."""
+        return self.text
+
+    @property
+    def execution_time(self) -> float:
+        """`seconds`, as rlms calls them."""
+        return self.seconds
+
+    @property
+    def root_model(self) -> str:
+        """The root model's name, as rlms tells it."""
+        return self.tree.root.model
+
+    @property
+    def usage_summary(self) -> dict[str, Any]:
+        """Usage per model, in the shape that rlms gives it as a dict."""
+        models = self.tree.usage_by_model()
+        summaries = {
+            name: {
+                "total_calls": usage.calls,
+                "total_input_tokens": usage.input_tokens,
+                "total_output_tokens": usage.output_tokens,
+                "total_cost": None if usage.unpriced else usage.cost,
+            }
+            for name, usage in models.items()
+        }
+        return {"model_usage_summaries": summaries, "total_cost": self.cost}
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": html.render_text(self.tree), "text/html": html.render(self.tree)}

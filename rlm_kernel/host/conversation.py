@@ -1,0 +1,62 @@
+"""Several completions in one REPL: the kernel, its variables and its inputs stay."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from rlm_kernel import wire
+from rlm_kernel.errors import RLMError
+from rlm_kernel.host.options import Options
+from rlm_kernel.host.repl import Repl
+from rlm_kernel.host.sandboxes.box import Box
+from rlm_kernel.host.tools import Tools
+
+if TYPE_CHECKING:
+    from rlm_kernel.host.run import Run
+
+
+class Conversation:
+    """The REPL that the completions of one ``with RLM(...)`` share. Belongs to the event loop that opened it.
+
+    Attributes
+    ----------
+    last
+        The run that used it last.
+    """
+
+    def __init__(self, options: Options, tools: Tools) -> None:
+        self.box = Box(options)
+        self.repl = Repl(options, self.box, tools)
+        self.last: Run | None = None
+        self._busy = asyncio.Lock()
+        self._opened = False
+
+    async def open(self) -> None:
+        """Start the kernel."""
+        await self.repl.open()
+        self._opened = True
+
+    async def add_context(self, context: Any) -> wire.Loaded:
+        """Load one more input without asking anything."""
+        async with self.turn():
+            return await self.repl.add_context(context)
+
+    def turn(self) -> asyncio.Lock:
+        """Take the REPL for one completion.
+
+        Raises
+        ------
+        RLMError
+            Another completion has it.
+        """
+        if self._busy.locked():
+            raise RLMError("A conversation answers one question at a time. Wait for the other, or use another RLM.")
+        return self._busy
+
+    async def close(self) -> None:
+        """End the kernel and its box."""
+        try:
+            await self.repl.close()
+        finally:
+            await self.box.close()

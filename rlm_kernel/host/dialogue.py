@@ -1,0 +1,115 @@
+"""What a node says to its root model and hears from it: an append-only list of messages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rlm_kernel.events import types as events
+from rlm_kernel.events.values import Message
+from rlm_kernel.host.ledger import Ledger
+from rlm_kernel.host.prompts import Scene
+from rlm_kernel.host.providers import Model, Reply
+from rlm_kernel.host.shared import Shared
+from rlm_kernel.host.windows import CHARACTERS_PER_TOKEN
+
+UNKNOWN_WINDOW = 128_000
+"""Tokens, for models of which nothing is known: when the history is summarized."""
+
+
+class Dialogue:
+    """A node's messages with its root model.
+
+    Attributes
+    ----------
+    history
+        The messages so far.
+    record
+        What compaction has taken out of them: lists of messages, each followed by its summary.
+    """
+
+    def __init__(self, node: str, shared: Shared, ledger: Ledger, model: Model, scene: Scene) -> None:
+        self.model = model
+        self.scene = scene
+        self.history = shared.prompts.opening(scene)
+        self.record: list[Any] = []
+        self._opening = len(self.history)
+        self._node = node
+        self._shared = shared
+        self._ledger = ledger
+        self._told = 0
+        self._tokens = 0
+        """Of the history when the model last replied, as its provider counts."""
+        self._counted = 0
+        """How many messages those were."""
+
+    async def ask(self) -> Reply:
+        """Ask the root model and charge the ledger; the reply is added to the history by `add`.
+
+        Raises
+        ------
+        ModelError
+            It failed, or the messages are longer than it can read.
+        """
+        bus, node, iteration = self._shared.bus, self._node, self._ledger.iterations
+        new = tuple(self.history[self._told :])
+        bus.emit(events.ModelRequested(node=node, iteration=iteration, messages=new))
+        self._told = len(self.history) + 1  # the reply itself is in ModelReplied
+
+        def on_text(text: str) -> None:
+            bus.emit(events.TextDelta(node=node, iteration=iteration, text=text))
+
+        started = time.monotonic()
+        reply = await self._complete(self.history, on_text)
+        text = reply.text or reply.reasoning  # a model that only thought aloud has still said something
+        seconds = time.monotonic() - started
+        bus.emit(events.ModelReplied(node=node, iteration=iteration, text=text, usage=reply.usage, seconds=seconds))
+        if not reply.usage.unreported:
+            self._tokens, self._counted = reply.usage.tokens, len(self.history) + 1
+        return Reply(text, reply.usage, reply.reasoning, reply.finish)
+
+    def add(self, reply: str, answer: Sequence[Message]) -> None:
+        """Append a reply and what the model hears next."""
+        self.history += [Message("assistant", reply), *answer]
+
+    @property
+    def is_near_window(self) -> bool:
+        """Whether the history fills so much of the model's window that it should be summarized."""
+        part, size = self._shared.options.compaction, self._size()
+        return part is not None and size >= part * (self._shared.windows.of(self.model.name, size) or UNKNOWN_WINDOW)
+
+    async def compact(self) -> None:
+        """Replace all but the opening by a summary of the model's own."""
+        opening, rest = self.history[: self._opening], self.history[self._opening :]
+        if not rest:
+            return
+        reply = await self._complete([*self.history, self._shared.prompts.summarize()], None)
+        summary = reply.text or reply.reasoning
+        self.record += [[asdict(message) for message in rest], {"type": "summary", "content": summary}]
+        self.history = self._shared.prompts.compacted(opening, summary)
+        self._told, self._tokens, self._counted = len(self.history), 0, 0
+        self._shared.bus.emit(
+            events.Compacted(
+                node=self._node,
+                iteration=self._ledger.iterations,
+                summary=summary,
+                dropped=len(rest),
+                messages=tuple(self.history[self._opening :]),
+                usage=reply.usage,
+            )
+        )
+
+    async def _complete(self, messages: Sequence[Message], on_text: Any) -> Reply:
+        name, ledger = self.model.name, self._ledger
+        self._shared.windows.check(name, sum(len(message.content) for message in messages))
+        async with ledger.request(name, messages) as reserved, self._shared.widths.of(name):
+            reply = await self.model.complete(messages, on_text, max_tokens=reserved.max_tokens)
+            usage = ledger.charge(name, messages, reply.text, reply.usage)
+        return Reply(reply.text, usage, reply.reasoning, reply.finish)
+
+    def _size(self) -> int:
+        """Tokens of the history, as counted by the provider where it did, else estimated."""
+        return self._tokens + sum(len(m.content) for m in self.history[self._counted :]) // CHARACTERS_PER_TOKEN
+

@@ -1,0 +1,97 @@
+"""The models of a run: who answers what, at which depth and under which name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rlm_kernel.errors import RLMError
+from rlm_kernel.host.options.models import ModelChoice, ModelLike
+from rlm_kernel.host.providers import Model, ModelOptions, resolve
+from rlm_kernel.host.width import Widths
+
+DEFAULT_MODEL = "policy/map-reduce"
+DEFAULT_SUB_MODEL = "local/smollm2"
+
+
+class Models:
+    """Every model of a run, found before anything is asked.
+
+    Raises
+    ------
+    OptionError
+        A model, its provider or its key is missing.
+    """
+
+    def __init__(self, choice: ModelChoice, widths: Widths, judges: Iterable[str] = ()) -> None:
+        self._choice = choice
+        self._widths = widths
+        self._main: ModelLike = DEFAULT_MODEL if choice.model is None else choice.model
+        sub: ModelLike | None = choice.sub_model
+        if sub is None and isinstance(self._main, str) and self._main.startswith("policy/"):
+            sub = DEFAULT_SUB_MODEL
+        self._found: dict[tuple[Any, bool], Model] = {}
+        self.root = self._find(self._main, sub=False)
+        self.sub = self._find(self._main if sub is None else sub, sub=sub is not None or bool(choice.sub_sampling))
+        child = self.root if choice.child_model is None else self._find(choice.child_model, sub=False)
+        self._child = child
+        self._at_depth = {d: self._find(m, sub=False) for d, m in choice.models.items() if isinstance(d, int)}
+        self._aliases = {a: self._find(m, sub=True) for a, m in choice.models.items() if isinstance(a, str)}
+        self._judges = {name: self._find(name, sub=True) for name in judges}
+
+    def at(self, depth: int) -> Model:
+        """Return the root model of a node at a depth; 0 is the run's root."""
+        return self._at_depth.get(depth, self._child if depth else self.root)
+
+    def named(self, name: str | None, default: Model) -> Model | None:
+        """Return the model that code names, by alias or by name; ``None`` when the run has no such model."""
+        if name is None:
+            return default
+        return self._aliases.get(name) or next((m for m in self.all if m.name == name), None)
+
+    def judge(self, name: str | None) -> Model:
+        """Return the model that a hook asks; the sub-model unless it names one of the run's."""
+        if name is None:
+            return self.sub
+        model = self._judges.get(name) or self.named(name, self.sub)
+        if model is None:
+            raise RLMError(f"A hook asks the model {name!r}, which the run does not have: {', '.join(self.names)}.")
+        return model
+
+    @property
+    def names(self) -> list[str]:
+        """What code may write in ``model=``."""
+        return sorted({*self._aliases, *(model.name for model in self.all)})
+
+    @property
+    def all(self) -> list[Model]:
+        """Every model once, those of sub-calls first."""
+        more = [*self._at_depth.values(), *self._aliases.values(), *self._judges.values()]
+        return list({id(model): model for model in (self.sub, self.root, self._child, *more)}.values())
+
+    @property
+    def secrets(self) -> list[str]:
+        """The models' keys: what no event may hold."""
+        return [secret for model in self.all for secret in getattr(model, "secrets", ())]
+
+    async def aclose(self) -> None:
+        """Release the models' connections."""
+        for model in self.all:
+            await model.aclose()
+
+    def _find(self, model: ModelLike, *, sub: bool) -> Model:
+        key = (model if isinstance(model, str) else id(model), sub)
+        if key not in self._found:
+            choice = self._choice
+            same = model is self._main or _provider(model) == _provider(self._main) is not None
+            address = {"base_url": choice.base_url, "api_key": choice.api_key} if same else {}
+            sampling = choice.sub_sampling if sub else choice.sampling
+            name = model if isinstance(model, str) else getattr(model, "name", "scripted")
+            overloaded = self._widths.of(name).overloaded
+            options = ModelOptions(**address, sampling=sampling, on_overload=overloaded)
+            self._found[key] = resolve(model, options)
+        return self._found[key]
+
+
+def _provider(model: ModelLike) -> str | None:
+    return model.partition("/")[0] if isinstance(model, str) else None

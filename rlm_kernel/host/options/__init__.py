@@ -1,0 +1,90 @@
+"""The options of a run: one frozen value that children inherit whole.
+
+Flat names, grouped by file: `models`, `limits`, `loop`, `calls`, `context`, and the sandbox's `BoxOptions`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rlm_kernel.errors import OptionError
+from rlm_kernel.host.checks import did_you_mean
+from rlm_kernel.host.options.calls import CallOptions
+from rlm_kernel.host.options.context import ContextOptions
+from rlm_kernel.host.options.limits import RAISABLE, Limits
+from rlm_kernel.host.options.loop import LoopOptions
+from rlm_kernel.host.options.models import ModelChoice, ModelLike
+from rlm_kernel.host.sandboxes.box import BoxOptions, package_folder
+
+__all__ = ["RAISABLE", "BoxOptions", "Limits", "ModelLike", "Options"]
+
+PRESETS: dict[str, dict[str, Any]] = {"rlms": {"fences": ("repl",), "preview": False, "max_repeats": None}}
+"""What ``compat`` changes, where the caller does not say otherwise."""
+
+PRIVATE = ("api_key", "on_event", "runs_dir", "tools", "sub_tools")
+"""What the journal does not hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(ModelChoice, BoxOptions, Limits, LoopOptions, CallOptions, ContextOptions):
+    """Everything a caller may choose; the same names in Python, in the magic and in its configuration."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, before any model is paid."""
+        self.check_box()
+        self.check_limits()
+        self.check_models()
+        self.check_loop()
+        self.check_calls()
+        self.check_context()
+        object.__setattr__(self, "packages", tuple(package_folder(path) for path in self.packages))
+
+    @classmethod
+    def of(cls, **options: Any) -> Options:
+        """Build options; an unknown name is refused with the nearest known one.
+
+        Raises
+        ------
+        OptionError
+            An option is unknown or has a value that cannot work.
+        """
+        known = [f.name for f in dataclasses.fields(cls)]
+        for name in options:
+            if name not in known:
+                hint = did_you_mean(name, known) or f" Options: {', '.join(known)}."
+                raise OptionError(f"Unknown option {name!r}.{hint}")
+        return cls(**PRESETS.get(str(options.get("compat")), {}) | options)
+
+    def with_limits(self, **limits: Any) -> Options:
+        """Return the same options with other limits.
+
+        Raises
+        ------
+        OptionError
+            It is no limit that can be raised, or lower than it was.
+        """
+        for name, value in limits.items():
+            if name not in RAISABLE:
+                raise OptionError(f"{name!r} cannot be raised. Limits: {', '.join(RAISABLE)}.")
+            before = getattr(self, name)
+            if before is None or (isinstance(value, int | float) and value < before):
+                raise OptionError(f"{name}={value!r} does not raise the limit, which was {before!r}.")
+        return dataclasses.replace(self, **limits)
+
+    def public(self) -> dict[str, Any]:
+        """Return the options as JSON for the journal: no key, no functions."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in PRIVATE}
+        return {name: _plain(value) for name, value in values.items()} | {"tools": sorted(self.tools)}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return getattr(value, "name", None) or getattr(value, "__name__", type(value).__name__)

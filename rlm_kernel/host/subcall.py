@@ -1,0 +1,236 @@
+"""One sub-call's way: counted, looked at, answered from the cache, by a model or by a child, and looked at again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from rlm_kernel import wire
+from rlm_kernel.errors import LimitReached, RLMError
+from rlm_kernel.events import types as events
+from rlm_kernel.events.values import Message, Usage
+from rlm_kernel.host import engine
+from rlm_kernel.host.answer_type import AnswerType
+from rlm_kernel.host.providers import Model
+from rlm_kernel.host.shared import Task
+from rlm_kernel.host.structured import MismatchError, Structured
+from rlm_kernel.host.uploads import Upload
+from rlm_kernel.host.verify import SubCall, Verdict, retry_prompt
+
+if TYPE_CHECKING:
+    from rlm_kernel.host.node import Node
+
+RETRIES = 2
+"""Of a call whose result a hook, or its schema, does not accept."""
+CHILD_QUESTION = "Do what `context` asks, and answer it."
+"""A child's question, where the cell gave it no context of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A sub-call that a cell asked for: for a plain model, or for a child (``kind`` is ``rlm``)."""
+
+    kind: events.Kind
+    prompt: str
+    model: Model
+    named: bool
+    """Whether the cell chose the model."""
+    upload: Upload | None = None
+    schema: Structured | None = None
+    cache: bool = True
+
+
+class SubCalls:
+    """Answers the sub-calls of one node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._shared = node.shared
+        self._children = asyncio.Semaphore(node.ledger.limits.max_children)
+
+    async def answer(self, job: Job) -> wire.CallResult:
+        """Answer one job and tell the stream. A failure is a result too."""
+        node, bus = self._node, self._shared.bus
+        try:
+            node.ledger.start_call()
+        except LimitReached as limit:
+            return wire.CallResult(limit=limit.limit, maximum=limit.maximum)
+        call, started = node.next_call_id(), time.monotonic()
+        bus.emit(
+            events.CallRequested(
+                node=node.id, call=call, kind=job.kind, model=job.model.name, prompt=job.prompt, cell=node.running_cell
+            )
+        )
+        way = _Way(self, call)
+        status, text, result = "cancelled", "", wire.CallResult(error="The call was cancelled.")
+        try:
+            text = await way.go(job)
+            status, result = "ok", wire.CallResult(text=text)
+        except LimitReached as limit:
+            status, text, result = "error", str(limit), wire.CallResult(limit=limit.limit, maximum=limit.maximum)
+        except RLMError as error:
+            status, text, result = "error", str(error), wire.CallResult(error=str(error))
+        finally:
+            if way.cached:
+                node.ledger.take_back_call()
+            bus.emit(
+                events.CallFinished(
+                    node=node.id,
+                    call=call,
+                    status=status,  # type: ignore[arg-type]
+                    text=text,
+                    usage=way.usage,
+                    seconds=time.monotonic() - started,
+                    cached=way.cached,
+                )
+            )
+        return result
+
+
+class _Way:
+    """One call under way: what it has used, and whether it cost anything at all."""
+
+    def __init__(self, calls: SubCalls, call: str) -> None:
+        self.usage = Usage()
+        self.cached = False
+        self._calls = calls
+        self._node = calls._node
+        self._shared = calls._shared
+        self._call = call
+
+    async def go(self, job: Job) -> str:
+        """Return the result.
+
+        Raises
+        ------
+        RLMError
+            A model failed, a child ended without an answer, or a hook refused.
+        """
+        verifiers = self._shared.verifiers
+        if not verifiers:
+            return await self._answered(job)
+        call = await verifiers.before(self._seen_by_hooks(job), partial(self._tell, "before"))
+        prompt, tries = call.prompt, 0
+        job = replace(job, prompt=prompt)
+        while True:
+            text = await self._answered(job)
+            looked = await verifiers.after(call, text, partial(self._tell, "after"))
+            if looked.retry is None:
+                return looked.text
+            if tries == RETRIES:
+                raise RLMError(f"The result was refused after {tries} more tries: {looked.retry}")
+            tries += 1
+            job = replace(job, prompt=retry_prompt(prompt, text, looked.retry))
+
+    async def _answered(self, job: Job) -> str:
+        """Answer from the cache, or ask."""
+        if not (job.cache and self._shared.cache.enabled):
+            return await self._asked(job)
+        options = self._shared.options
+        context = None if job.upload is None else job.upload.digest
+        key = self._shared.cache.key(
+            job.model.name,
+            options.sub_sampling if job.kind == "llm" else options.sampling,
+            job.prompt,
+            None if job.schema is None else job.schema.schema,
+            kind=job.kind,
+            context=context,
+            depth=self._node.ledger.depth,
+            base_url=options.base_url,
+        )
+
+        async def ask() -> tuple[str, None]:
+            return await self._asked(job), None
+
+        known = "/" in job.model.name  # a callable's name says nothing in another process
+        answered = await self._shared.cache.answer(key, ask, model=job.model.name, keep=known)
+        self.cached = answered.cached
+        return answered.text
+
+    async def _asked(self, job: Job) -> str:
+        if job.kind == "rlm":
+            return await self._child(job)
+        prompt = job.prompt if job.upload is None else _with_context(job.prompt, job.upload)
+        if job.schema is None:
+            return await self.complete(prompt, job.model)
+        asked, tries = job.schema.instruct(prompt), 0
+        while True:
+            text = await self.complete(asked, job.model)
+            try:
+                return await asyncio.to_thread(job.schema.read, text)
+            except MismatchError as error:
+                if tries == RETRIES:
+                    raise RLMError(f"No reply of {tries + 1} was what schema= asks for: {error}") from None
+                tries += 1
+                asked = job.schema.complain(prompt, text, error)
+
+    async def complete(self, prompt: str, model: Model) -> str:
+        """Ask a model on the run's account.
+
+        Raises
+        ------
+        LimitReached
+            What is left of the tokens or the money is not enough.
+        ModelError
+            It failed, or said nothing.
+        """
+        self._shared.windows.check(model.name, len(prompt))
+        messages, ledger = [Message("user", prompt)], self._node.ledger
+        async with ledger.request(model.name, messages) as reserved, self._shared.widths.of(model.name):
+            reply = await model.complete(messages, max_tokens=reserved.max_tokens)
+            self.usage += ledger.charge(model.name, messages, reply.text, reply.usage)
+        return reply.text or reply.reasoning
+
+    async def _child(self, job: Job) -> str:
+        """Run a child RLM to its end."""
+        answer_type = None if job.schema is None else AnswerType.of_schema(job.schema.schema)
+        if job.upload is None:
+            task = Task(CHILD_QUESTION, job.prompt, answer_type)
+        else:
+            task = Task(job.prompt, job.upload, answer_type)
+        async with self._calls._children, self._node.child(task, self._call, job.model) as child:
+            answer = await engine.run(child)
+        if not answer.text:
+            raise RLMError(f"The child ended without an answer ({answer.stop_reason}).")
+        if job.schema is None:
+            return answer.text
+        if not answer.typed:
+            raise RLMError(f"The child ended without an answer of that schema ({answer.stop_reason}).")
+        return json.dumps(answer.value)
+
+    def _seen_by_hooks(self, job: Job) -> SubCall:
+        async def ask(prompt: str, model: str | None = None) -> str:
+            found = self._shared.models.judge(model)
+            return await self.complete(prompt, found)
+
+        return SubCall(
+            node=self._node.id,
+            call=self._call,
+            kind=job.kind,
+            model=job.model.name,
+            prompt=job.prompt,
+            depth=self._node.ledger.depth + 1,
+            schema=None if job.schema is None else job.schema.schema,
+            input_length=0 if job.upload is None else job.upload.bytes,
+            context_length=self._node.context.length if self._node.context.unit == "characters" else 0,
+            ask=ask,
+        )
+
+    def _tell(self, when: Literal["before", "after"], hook: str, verdict: Verdict) -> None:
+        reason = f"{hook}: {verdict.reason}" if verdict.reason else hook
+        node, call, kind = self._node.id, self._call, verdict.kind
+        self._shared.bus.emit(events.CallChecked(node=node, call=call, when=when, verdict=kind, reason=reason))
+
+
+def _with_context(prompt: str, upload: Upload) -> str:
+    """Put a child's context behind its task, for a plain model at the depth limit."""
+    if upload.bytes > wire.PROMPT_CHARACTERS:
+        raise RLMError(
+            f"At this depth rlm_query is a plain call, and its context of {upload.bytes:,} bytes is too long for one. "
+            "Pass a smaller piece."
+        )
+    return f"{prompt}\n\n{upload.text()}"
