@@ -61,7 +61,7 @@ def _sandbox(name: str) -> Check:
 
 
 async def _one_cell(sandbox: str) -> str:
-    async def serve(call: wire.Call) -> wire.Reply:
+    async def serve(call: wire.Call | wire.ToolCall) -> wire.Reply:
         return wire.Reply(call.id, [])
 
     box = Box(BoxOptions(sandbox=sandbox))

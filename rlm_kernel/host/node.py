@@ -203,7 +203,7 @@ class Node:
         if self.task.answer_type is None:
             return answer
         try:
-            typed = self.task.answer_type.check(answer.value, answer.text)
+            typed = await asyncio.to_thread(self.task.answer_type.check, answer.value, answer.text)
             return replace(answer, value=self.task.answer_type.plain(typed), typed=(typed,))
         except MismatchError as error:
             self._notes.append(f"Your answer was not accepted:\n{error}\nCorrect it and set it ready again.")

@@ -214,6 +214,8 @@ class Run:
         ledger, node = self._ledger, self._node
         ledger.stop()
         try:
+            if self._shared.cache.problem is not None:
+                self._bus.emit(Note(text=self._shared.cache.problem))
             if self._conversation is None:
                 await self._shared.box.close()
             await self._shared.models.aclose()

@@ -44,6 +44,14 @@ class Job:
     cache: bool = True
 
 
+class _Partial(RLMError):
+    """A child's best answer when a limit ended it: good for the cell that asked, not for the cache."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
 class SubCalls:
     """Answers the sub-calls of one node."""
 
@@ -75,7 +83,7 @@ class SubCalls:
         except RLMError as error:
             status, text, result = "error", str(error), wire.CallResult(error=str(error))
         finally:
-            if way.cached:
+            if cached := bool(way.cached):
                 node.ledger.take_back_call()
             bus.emit(
                 events.CallFinished(
@@ -85,7 +93,7 @@ class SubCalls:
                     text=text,
                     usage=way.usage,
                     seconds=time.monotonic() - started,
-                    cached=way.cached,
+                    cached=cached,
                 )
             )
         return result
@@ -96,7 +104,8 @@ class _Way:
 
     def __init__(self, calls: SubCalls, call: str) -> None:
         self.usage = Usage()
-        self.cached = False
+        self.cached: bool | None = None
+        """Whether every try was answered by an earlier call."""
         self._calls = calls
         self._node = calls._node
         self._shared = calls._shared
@@ -120,7 +129,7 @@ class _Way:
             text = await self._answered(job)
             looked = await verifiers.after(call, text, partial(self._tell, "after"))
             if looked.retry is None:
-                return looked.text
+                return looked.text if looked.text == text else await self._read(job, looked.text)
             if tries == RETRIES:
                 raise RLMError(f"The result was refused after {tries} more tries: {looked.retry}")
             tries += 1
@@ -128,27 +137,36 @@ class _Way:
 
     async def _answered(self, job: Job) -> str:
         """Answer from the cache, or ask."""
-        if not (job.cache and self._shared.cache.enabled):
-            return await self._asked(job)
-        options = self._shared.options
-        context = None if job.upload is None else job.upload.digest
-        key = self._shared.cache.key(
+        try:
+            if job.cache and self._shared.cache.enabled:
+                return await self._cached(job)
+            text = await self._asked(job)
+        except _Partial as partial:
+            text = partial.text
+        self.cached = False
+        return text
+
+    async def _cached(self, job: Job) -> str:
+        """Answer from the cache, or ask and keep the answer."""
+        cache, options = self._shared.cache, self._shared.options
+        key = cache.key(
             job.model.name,
             options.sub_sampling if job.kind == "llm" else options.sampling,
             job.prompt,
             None if job.schema is None else job.schema.schema,
             kind=job.kind,
-            context=context,
-            depth=self._node.ledger.depth,
+            context=None if job.upload is None else job.upload.digest,
             base_url=options.base_url,
+            depth=self._node.ledger.depth if job.kind == "rlm" else None,  # a child must not wait for its ancestor
         )
 
         async def ask() -> tuple[str, None]:
             return await self._asked(job), None
 
-        known = "/" in job.model.name  # a callable's name says nothing in another process
-        answered = await self._shared.cache.answer(key, ask, model=job.model.name, keep=known)
-        self.cached = answered.cached
+        # A callable's name says nothing in another process, and a child's answer depends on more than the key says.
+        keep = "/" in job.model.name and job.kind == "llm"
+        answered = await cache.answer(key, ask, model=job.model.name, keep=keep)
+        self.cached = answered.cached and self.cached is not False
         return answered.text
 
     async def _asked(self, job: Job) -> str:
@@ -161,12 +179,16 @@ class _Way:
         while True:
             text = await self.complete(asked, job.model)
             try:
-                return await asyncio.to_thread(job.schema.read, text)
+                return await self._read(job, text)
             except MismatchError as error:
                 if tries == RETRIES:
                     raise RLMError(f"No reply of {tries + 1} was what schema= asks for: {error}") from None
                 tries += 1
                 asked = job.schema.complain(prompt, text, error)
+
+    async def _read(self, job: Job, text: str) -> str:
+        """Return a result as the schema wants it."""
+        return text if job.schema is None else await asyncio.to_thread(job.schema.read, text)
 
     async def complete(self, prompt: str, model: Model) -> str:
         """Ask a model on the run's account.
@@ -196,11 +218,12 @@ class _Way:
             answer = await engine.run(child)
         if not answer.text:
             raise RLMError(f"The child ended without an answer ({answer.stop_reason}).")
-        if job.schema is None:
-            return answer.text
-        if not answer.typed:
+        if job.schema is not None and not answer.typed:
             raise RLMError(f"The child ended without an answer of that schema ({answer.stop_reason}).")
-        return json.dumps(answer.value)
+        text = answer.text if job.schema is None else json.dumps(answer.value)
+        if answer.stop_reason != "answered":
+            raise _Partial(text)
+        return text
 
     def _seen_by_hooks(self, job: Job) -> SubCall:
         async def ask(prompt: str, model: str | None = None) -> str:

@@ -134,7 +134,7 @@ async def conform(sandbox: str, isolation: bool = True) -> list[Outcome]:
     return outcomes
 
 
-async def _shout(call: wire.Call) -> wire.Reply:
+async def _shout(call: wire.Call | wire.ToolCall) -> wire.Reply:
     return wire.Reply(call.id, [wire.CallResult(text=prompt.upper()) for prompt in call.prompts])
 
 
