@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rlm_kernel import wire
 from rlm_kernel.errors import LimitReached, RLMError
 from rlm_kernel.events import types as events
-from rlm_kernel.host.structured import Structured
+from rlm_kernel.host.answers.structured import Structured
 from rlm_kernel.host.subcall import Job, SubCalls
 from rlm_kernel.host.uploads import Upload
 

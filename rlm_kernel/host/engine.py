@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rlm_kernel.errors import LimitReached
-from rlm_kernel.host.answer import Answer
+from rlm_kernel.host.answers.answer import Answer
 
 if TYPE_CHECKING:
     from rlm_kernel.host.node import Node

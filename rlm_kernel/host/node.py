@@ -14,8 +14,8 @@ from rlm_kernel.errors import LimitReached
 from rlm_kernel.events import types as events
 from rlm_kernel.events.types import StopReason
 from rlm_kernel.host import finals, inputs, loop, parse
-from rlm_kernel.host.answer import Answer
-from rlm_kernel.host.answer_type import MismatchError
+from rlm_kernel.host.answers.answer import Answer
+from rlm_kernel.host.answers.answer_type import MismatchError
 from rlm_kernel.host.broker import Broker
 from rlm_kernel.host.dialogue import Dialogue
 from rlm_kernel.host.ledger import Ledger

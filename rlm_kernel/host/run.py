@@ -17,8 +17,8 @@ from rlm_kernel.errors import LimitReached, RLMError
 from rlm_kernel.events.tree import TreeBuilder
 from rlm_kernel.events.types import Event, Note, RunContinued, RunFinished, RunStarted, StopReason
 from rlm_kernel.host import engine, inputs, loop
-from rlm_kernel.host.answer import Answer
-from rlm_kernel.host.answer_type import AnswerType
+from rlm_kernel.host.answers.answer import Answer
+from rlm_kernel.host.answers.answer_type import AnswerType
 from rlm_kernel.host.bus import Bus
 from rlm_kernel.host.completion import Completion
 from rlm_kernel.host.conversation import Conversation

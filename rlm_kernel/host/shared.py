@@ -7,7 +7,7 @@ from typing import Any
 
 from rlm_kernel.errors import OptionError
 from rlm_kernel.host import prompts
-from rlm_kernel.host.answer_type import AnswerType
+from rlm_kernel.host.answers.answer_type import AnswerType
 from rlm_kernel.host.bus import Bus
 from rlm_kernel.host.cache import Cache
 from rlm_kernel.host.models import Models

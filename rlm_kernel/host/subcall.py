@@ -14,10 +14,10 @@ from rlm_kernel.errors import LimitReached, RLMError
 from rlm_kernel.events import types as events
 from rlm_kernel.events.values import Message, Usage
 from rlm_kernel.host import engine
-from rlm_kernel.host.answer_type import AnswerType
+from rlm_kernel.host.answers.answer_type import AnswerType
+from rlm_kernel.host.answers.structured import MismatchError, Structured
 from rlm_kernel.host.providers import Model
 from rlm_kernel.host.shared import Task
-from rlm_kernel.host.structured import MismatchError, Structured
 from rlm_kernel.host.uploads import Upload
 from rlm_kernel.host.verify import SubCall, Verdict, retry_prompt
 

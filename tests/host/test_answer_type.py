@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, field_validator
 
 from rlm_kernel.errors import OptionError
-from rlm_kernel.host.answer_type import AnswerType, MismatchError
+from rlm_kernel.host.answers.answer_type import AnswerType, MismatchError
 
 
 class Person(BaseModel):
@@ -182,9 +182,9 @@ def test_pydantic_and_jsonschema_are_imported_when_they_are_needed() -> None:
     """The modules are imported by every run; these two libraries take half a second."""
     code = """
 import sys
-import rlm_kernel.host.answer_type, rlm_kernel.host.structured, rlm_kernel.host.verify, rlm_kernel.host.verifiers
+import rlm_kernel.host.answers.answer_type, rlm_kernel.host.answers.structured, rlm_kernel.host.verify, rlm_kernel.host.verify.ready
 assert not {"pydantic", "pydantic_core", "jsonschema", "referencing"} & set(sys.modules), sorted(sys.modules)
-rlm_kernel.host.answer_type.AnswerType.of(int).check(3)
+rlm_kernel.host.answers.answer_type.AnswerType.of(int).check(3)
 assert "pydantic" in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)

@@ -38,7 +38,9 @@ def test_the_bracket_that_closes_a_final_is_found(text: str, value: str) -> None
     assert find(text) == Final("text", value)
 
 
-@pytest.mark.parametrize("text", ["FINAL_VAR(x)", "\tFINAL_VAR( 'x' )", 'FINAL_VAR("x")', "FINAL_VAR(`x`)", "FINAL_VAR(x) (ok)"])
+@pytest.mark.parametrize(
+    "text", ["FINAL_VAR(x)", "\tFINAL_VAR( 'x' )", 'FINAL_VAR("x")', "FINAL_VAR(`x`)", "FINAL_VAR(x) (ok)"]
+)
 def test_a_variable_is_named_with_or_without_quotes(text: str) -> None:
     assert find(text) == VARIABLE
 
@@ -56,7 +58,16 @@ def test_a_final_inside_a_fence_is_code_and_not_the_answer(tag: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [None, "", "I will call FINAL(42).", "`FINAL(42)`", "FINAL (42)", "FINALLY(42)", "FINAL(never closed", "FINAL_VAR(f(x))"],
+    [
+        None,
+        "",
+        "I will call FINAL(42).",
+        "`FINAL(42)`",
+        "FINAL (42)",
+        "FINALLY(42)",
+        "FINAL(never closed",
+        "FINAL_VAR(f(x))",
+    ],
 )
 def test_what_only_resembles_a_final_is_none(text: str | None) -> None:
     assert find(text) is None
@@ -94,7 +105,13 @@ class TestAccept:
 
 @pytest.mark.parametrize(
     "text",
-    ["FINAL(" * 30_000, "FINAL(" + ")" * 100_000, "FINAL(" + '"\\' * 50_000, "FINAL(" + '"""' * 50_000, "FINAL(\n" * 30_000],
+    [
+        "FINAL(" * 30_000,
+        "FINAL(" + ")" * 100_000,
+        "FINAL(" + '"\\' * 50_000,
+        "FINAL(" + '"""' * 50_000,
+        "FINAL(\n" * 30_000,
+    ],
     ids=["openers", "closers", "escapes", "quotes", "lines"],
 )
 def test_no_reply_takes_long(text: str) -> None:

@@ -14,7 +14,9 @@ NESTED = '````repl\ntext = """\n```\ninner\n```\n"""\n````'
 
 
 class TestFences:
-    @pytest.mark.parametrize("tag", ["repl", "python", "py", "python3", "ipython", "Python", "REPL", "repl title=x", ""])
+    @pytest.mark.parametrize(
+        "tag", ["repl", "python", "py", "python3", "ipython", "Python", "REPL", "repl title=x", ""]
+    )
     def test_a_python_fence_is_a_cell_whatever_tag_the_model_prefers(self, tag: str) -> None:
         assert cells(f"Let me look.\n```{tag}\nx = 1\nprint(x)\n```\nThat is it.").code == ("x = 1\nprint(x)",)
 
@@ -52,7 +54,20 @@ class TestFences:
 
     def test_fences_are_those_of_commonmark(self) -> None:
         """The blocks of random texts of fences, against the parser that Jupyter's documents go through."""
-        pieces = ["```", "````", "~~~", " ```", "   ~~~~", "    ```", "```repl", "~~~ py `x`", "``` a`b", "x = 1", "  y", ""]
+        pieces = [
+            "```",
+            "````",
+            "~~~",
+            " ```",
+            "   ~~~~",
+            "    ```",
+            "```repl",
+            "~~~ py `x`",
+            "``` a`b",
+            "x = 1",
+            "  y",
+            "",
+        ]
         choose = random.Random(4)
         for _ in range(1500):
             text = "\n".join(choose.choices(pieces, k=choose.randint(1, 9)))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rlm_kernel.errors import OptionError
-from rlm_kernel.host.structured import MismatchError, Structured
+from rlm_kernel.host.answers.structured import MismatchError, Structured
 
 PERSON: dict[str, Any] = {
     "type": "object",

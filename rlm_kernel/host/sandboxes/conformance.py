@@ -135,6 +135,7 @@ async def conform(sandbox: str, isolation: bool = True) -> list[Outcome]:
 
 
 async def _shout(call: wire.Call | wire.ToolCall) -> wire.Reply:
+    assert isinstance(call, wire.Call)
     return wire.Reply(call.id, [wire.CallResult(text=prompt.upper()) for prompt in call.prompts])
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.errors import OptionError
-from rlm_kernel.host.bounded_schema import PROBLEMS, MismatchError, path_text, shorten
-from rlm_kernel.host.json_reply import readings
-from rlm_kernel.host.structured import Structured
+from rlm_kernel.host.answers.bounded_schema import PROBLEMS, MismatchError, path_text, shorten
+from rlm_kernel.host.answers.json_reply import readings
+from rlm_kernel.host.answers.structured import Structured
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError

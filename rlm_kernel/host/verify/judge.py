@@ -9,9 +9,9 @@ from importlib.resources import files
 from string import Template
 from typing import Literal
 
-from rlm_kernel.host.bounded_schema import MismatchError, shorten
-from rlm_kernel.host.structured import Structured
-from rlm_kernel.host.verdict import SubCall, Verdict
+from rlm_kernel.host.answers.bounded_schema import MismatchError, shorten
+from rlm_kernel.host.answers.structured import Structured
+from rlm_kernel.host.verify.verdict import SubCall, Verdict
 
 PROMPT_CHARACTERS = 24_000
 RESULT_CHARACTERS = 8_000
@@ -55,7 +55,7 @@ class Judge:
     def _question(self, call: SubCall, text: str) -> str:
         # What is judged may try to end its own quotation; it cannot hold its own hash.
         mark = hashlib.sha256(f"{call.prompt}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        template = Template((files("rlm_kernel.host") / f"judge_{self._when}.md").read_text(encoding="utf-8").strip())
+        template = Template((files(__package__ or "") / f"judge_{self._when}.md").read_text(encoding="utf-8").strip())
         data = f" Data of {call.input_length:,} characters comes with it, which you do not see."
         return template.substitute(
             mark=mark,

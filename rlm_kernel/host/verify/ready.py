@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rlm_kernel.errors import OptionError
-from rlm_kernel.host.bounded_schema import shorten
-from rlm_kernel.host.claims import Passage, claims
-from rlm_kernel.host.verdict import SubCall, Verdict
+from rlm_kernel.host.answers.bounded_schema import shorten
+from rlm_kernel.host.verify.claims import Passage, claims
+from rlm_kernel.host.verify.verdict import SubCall, Verdict
 
 NAMED = 5
 """Claims without support that the model is told of."""

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from rlm_kernel.host.bounded_schema import BoundedSchema, MismatchError, Work, shorten
-from rlm_kernel.host.json_reply import readings
+from rlm_kernel.host.answers.bounded_schema import BoundedSchema, MismatchError, Work, shorten
+from rlm_kernel.host.answers.json_reply import readings
 
 __all__ = ["MismatchError", "Structured"]
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from rlm_kernel.errors import LimitReached, OptionError, RLMError
-from rlm_kernel.host.bounded_schema import shorten
-from rlm_kernel.host.judge import Judge
-from rlm_kernel.host.verdict import SubCall, Verdict
+from rlm_kernel.host.answers.bounded_schema import shorten
+from rlm_kernel.host.verify.judge import Judge
+from rlm_kernel.host.verify.verdict import SubCall, Verdict
 
 __all__ = ["Looked", "Refusal", "SubCall", "Verdict", "Verifiers", "name_of", "retry_prompt"]
 
