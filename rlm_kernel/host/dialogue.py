@@ -70,6 +70,16 @@ class Dialogue:
             self._tokens, self._counted = reply.usage.tokens, len(self.history) + 1
         return Reply(text, reply.usage, reply.reasoning, reply.finish)
 
+    async def last_words(self) -> Reply:
+        """Ask for an answer because the turns are used up; the messages stay as they were."""
+        before = len(self.history)
+        self.history += self._shared.prompts.last_resort(self.scene)
+        try:
+            return await self.ask()
+        finally:
+            del self.history[before:]
+            self._told = before
+
     def add(self, reply: str, answer: Sequence[Message]) -> None:
         """Append a reply and what the model hears next."""
         self.history += [Message("assistant", reply), *answer]

@@ -114,14 +114,14 @@ def prepare(
 
 
 def uploaded(path: Path, kind: Literal["text", "json"], folder: Path, name: str) -> wire.Load:
-    """Move a file of UTF-8 text that another kernel has sent below ``folder``, and say how the kernel loads it.
+    """Show a file of UTF-8 text that another kernel has sent below ``folder``, and say how the kernel loads it.
 
     It is not read, and not trusted: the kernel that loads it says whether it is JSON.
 
     Parameters
     ----------
     path
-        The file; it is gone afterwards.
+        The file; it stays, because other children may get the same. Only the host writes it.
     kind
         Whether it is the text of a ``str``, or JSON.
     folder, name
@@ -130,12 +130,12 @@ def uploaded(path: Path, kind: Literal["text", "json"], folder: Path, name: str)
     Raises
     ------
     ContextError
-        It cannot be moved.
+        It cannot be shown there.
     """
     target = folder / name
     try:
-        shutil.move(path, target)
-        target.chmod(0o644)
+        path.chmod(0o644)  # the folder it is in lets only this user in
+        target.hardlink_to(path)
     except OSError as error:
         raise _failure(None, folder, error) from error
     return wire.Load(name, name, kind, errors="surrogatepass")

@@ -253,10 +253,9 @@ class Node:
 
     async def _last_resort(self) -> str:
         assert self.dialogue is not None
-        self.dialogue.history += self.shared.prompts.last_resort(self.dialogue.scene)
         try:
             async with self.ledger.clock():
-                return (await self.dialogue.ask()).text
+                return (await self.dialogue.last_words()).text
         except LimitReached:
             return ""
 

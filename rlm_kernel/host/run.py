@@ -50,7 +50,8 @@ class Run:
             raise RLMError("The question is empty. Write what you want to know about the context.")
         if context is not None or conversation is None:
             checked = question if context is None else context
-            inputs.check(checked, options.memory_mb << 20, encoding=options.encoding)
+            memory, form = options.memory_mb << 20, options.context_format
+            inputs.check(checked, memory, encoding=options.encoding, context_format=form)
         self.id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         self.directory = Path(options.runs_dir or default_runs_dir()) / self.id
         self.completion: Completion | None = None

@@ -151,7 +151,11 @@ class Session:
         ContextError
             The kernel could not read it.
         """
-        loaded = await self._load(load)
+        try:
+            loaded = await self._load(load)
+        except KernelDied as death:  # a library that ends its process when memory is short
+            reason = f"the kernel died of it: {death}. Raise memory_mb, or pass less."
+            raise ContextError(f"The context could not be loaded: {reason}") from None
         self._loads[load.name] = load
         return loaded
 

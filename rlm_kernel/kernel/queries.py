@@ -118,6 +118,8 @@ class Queries:
         return value_of(self._bridge.request("rlm_tool", wire.ToolCall("", name, list(args)))[0])
 
     def _uploaded(self, contexts: Sequence[Any]) -> list[str]:
+        if any(isinstance(context, str | list | dict) and not context for context in contexts):
+            raise ValueError("context= is empty, so there is nothing to ask about")
         return [self._bridge.upload(context) for context in contexts if context is not NOTHING]
 
     def _one(

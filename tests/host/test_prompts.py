@@ -168,7 +168,7 @@ class TestObservation:
     def test_backticks_in_an_output_end_nothing(self, text: str) -> None:
         said = heard(printed(text))
         assert fences_of(said) == [text]
-        assert parse.prose(said).split() == "Output: Iteration 2 of 30.".split()
+        assert parse.prose(said).split() == ["Output:", "Iteration", "2", "of", "30."]
 
     def test_an_output_that_a_model_copies_is_not_run(self) -> None:
         assert parse.cells(heard(printed("rm()"))).code == ()
@@ -231,10 +231,6 @@ class TestObservation:
     def test_the_last_turn_is_announced(self) -> None:
         assert "Iteration 30 of 30, the last: set `answer` now" in heard(printed("a"), iteration=29)
         assert heard(printed("a"), iteration=30).endswith("All 30 iterations are used.")
-
-    def test_an_observation_is_made_of_its_own_turn_so_that_the_history_only_grows(self) -> None:
-        turn = Turn([printed("a")], None, 1, 30)
-        assert dialect().observation(turn) == dialect().observation(turn)
 
 
 class TestTheEnd:

@@ -100,7 +100,7 @@ class Rlms:
             "rlms",
             "system",
             calls=calls,
-            tools=tools,
+            tools="\n" + tools if tools else "",
             longer="`llm_query`" if self.options.sub_calls else "variables",
             advice=fill("rlms", "orchestrate" if self.options.sub_calls else "alone"),
         )
