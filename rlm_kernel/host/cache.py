@@ -80,6 +80,10 @@ class Cache:
         """Whether an answer is ever kept."""
         return self._where is not False
 
+    def __contains__(self, key: str) -> bool:
+        """Whether an answer is in memory, or on its way."""
+        return key in self._flights or self._memory.get(key) is not None
+
     @staticmethod
     def key(
         model: str, sampling: Mapping[str, Any], prompt: str, schema: Mapping[str, Any] | None = None, **others: Any

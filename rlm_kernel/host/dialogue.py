@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -99,6 +100,8 @@ class Dialogue:
         summary = reply.text or reply.reasoning
         self.record += [[asdict(message) for message in rest], {"type": "summary", "content": summary}]
         self.history = self._shared.prompts.compacted(opening, summary)
+        shared = zip(opening, self.history, strict=False)  # a dialect may drop more than the rest
+        self._opening = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], shared))
         self._told, self._tokens, self._counted = len(self.history), 0, 0
         self._shared.bus.emit(
             events.Compacted(
@@ -122,4 +125,3 @@ class Dialogue:
     def _size(self) -> int:
         """Tokens of the history, as counted by the provider where it did, else estimated."""
         return self._tokens + sum(len(m.content) for m in self.history[self._counted :]) // CHARACTERS_PER_TOKEN
-

@@ -32,7 +32,7 @@ async def run(node: Node) -> Answer:
                 reply = await node.ask()
                 cells = node.cells_of(reply)
                 records = [await node.execute(code) for code in cells.code]
-                answer = await node.accepted_answer(reply, records)
+                answer = await node.accepted_answer(reply, cells, records)
                 if answer is not None:
                     return node.finish(answer)
                 node.observe(reply, cells, records)

@@ -71,6 +71,8 @@ class Node:
         self._ids = itertools.count(1)
         self._ran = False
         """Whether any cell has run without an error."""
+        self._ran_before = False
+        """Whether one had before this turn."""
         self._notes: list[str] = []
         """What the model should hear with its next observation."""
         self._errors = self._repeats = 0
@@ -142,6 +144,7 @@ class Node:
     async def ask(self) -> Reply:
         """Ask the root model."""
         assert self.dialogue is not None
+        self._ran_before = self._ran
         return await self.dialogue.ask()
 
     async def compact(self) -> None:
@@ -191,11 +194,11 @@ class Node:
                 self.best = Answer.of_report(result.report)
         return record
 
-    async def accepted_answer(self, reply: Reply, records: Sequence[CellRecord]) -> Answer | None:
+    async def accepted_answer(self, reply: Reply, cells: Cells, records: Sequence[CellRecord]) -> Answer | None:
         """Return the answer of the first cell that is ready, if it is of the right type; else the model will hear."""
         ready = next((record for record in records if record.answers()), None)
         if ready is None and self.shared.options.finals:
-            ready = await self._legacy_final(reply.text, records)
+            ready = await self._legacy_final(reply.text.removesuffix(cells.dropped or ""), records)
         if ready is None:
             return None
         assert ready.report is not None
@@ -230,7 +233,7 @@ class Node:
             notes=tuple(self._notes),
         )
         self._notes.clear()
-        self.dialogue.add(reply.text, self.shared.prompts.observation(turn))
+        self.dialogue.add(reply.text.removesuffix(cells.dropped or ""), self.shared.prompts.observation(turn))
         self._errors = 0 if any(record.status == "ok" for record in records) else self._errors + 1
         this_turn = (reply.text, [(record.status, record.output) for record in records])
         self._repeats = self._repeats + 1 if this_turn == self._last_turn else 1
@@ -263,8 +266,10 @@ class Node:
         """Take ``FINAL(...)`` or ``FINAL_VAR(...)`` from the model's text, through the REPL's function of that name."""
         final = finals.find(text)
         if final is None:
+            if (overlooked := finals.overlooked(text)) is not None:
+                self._notes.append(overlooked)
             return None
-        if (reason := finals.accept(final, records, self._ran)) is not None:
+        if (reason := finals.accept(final, records, self._ran_before)) is not None:
             self._notes.append(reason)
             return None
         name = "FINAL_VAR" if final.kind == "variable" else "FINAL"

@@ -55,10 +55,15 @@ class Run:
         self.id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         self.directory = Path(options.runs_dir or default_runs_dir()) / self.id
         self.completion: Completion | None = None
+        self._question = question
         self._options = options
         self._conversation = conversation
         needs_question = context is None and (conversation is None or not conversation.repl.contexts)
-        self._task = Task(question, question if needs_question else context, AnswerType.of(options.answer_type))
+        answer_type = AnswerType.of(options.answer_type)
+        if needs_question:  # as in rlms, the input then holds what is asked
+            self._task = Task("" if options.compat else question, question, answer_type)
+        else:
+            self._task = Task(question, context, answer_type)
         self._tree = TreeBuilder()
         self._journal = Journal(self.directory)
         self._bus = Bus([self._journal, self._tree.apply, self._put, self._tell])
@@ -82,7 +87,7 @@ class Run:
         asyncio.CancelledError
             The task was cancelled from outside; `completion` holds what there is. After `cancel` it is returned.
         """
-        started = RunStarted(run=self.id, question=self._task.question, options=self._options.public())
+        started = RunStarted(run=self.id, question=self._question, options=self._options.public())
         return await self._drive(started)
 
     async def go_on(self, **limits: Any) -> Completion:

@@ -63,17 +63,18 @@ class SubCalls:
     async def answer(self, job: Job) -> wire.CallResult:
         """Answer one job and tell the stream. A failure is a result too."""
         node, bus = self._node, self._shared.bus
+        way = _Way(self)
         try:
-            node.ledger.start_call()
+            way.count(job)
         except LimitReached as limit:
             return wire.CallResult(limit=limit.limit, maximum=limit.maximum)
-        call, started = node.next_call_id(), time.monotonic()
+        way.call, started = node.next_call_id(), time.monotonic()
+        call = way.call
         bus.emit(
             events.CallRequested(
                 node=node.id, call=call, kind=job.kind, model=job.model.name, prompt=job.prompt, cell=node.running_cell
             )
         )
-        way = _Way(self, call)
         status, text, result = "cancelled", "", wire.CallResult(error="The call was cancelled.")
         try:
             text = await way.go(job)
@@ -83,8 +84,7 @@ class SubCalls:
         except RLMError as error:
             status, text, result = "error", str(error), wire.CallResult(error=str(error))
         finally:
-            if cached := bool(way.cached):
-                node.ledger.take_back_call()
+            way.settle()
             bus.emit(
                 events.CallFinished(
                     node=node.id,
@@ -93,7 +93,7 @@ class SubCalls:
                     text=text,
                     usage=way.usage,
                     seconds=time.monotonic() - started,
-                    cached=cached,
+                    cached=bool(way.cached),
                 )
             )
         return result
@@ -102,14 +102,33 @@ class SubCalls:
 class _Way:
     """One call under way: what it has used, and whether it cost anything at all."""
 
-    def __init__(self, calls: SubCalls, call: str) -> None:
+    def __init__(self, calls: SubCalls) -> None:
+        self.call = ""
         self.usage = Usage()
         self.cached: bool | None = None
         """Whether every try was answered by an earlier call."""
         self._calls = calls
         self._node = calls._node
         self._shared = calls._shared
-        self._call = call
+        self._counted = False
+
+    def count(self, job: Job) -> None:
+        """Count the call before anything is spent on it, unless an earlier one answers it.
+
+        Raises
+        ------
+        LimitReached
+            Sub-calls, or something else of the run, are used up.
+        """
+        free = not self._shared.verifiers and self._is_cacheable(job) and self._key(job) in self._shared.cache
+        if not free and not self._counted:
+            self._node.ledger.start_call()
+            self._counted = True
+
+    def settle(self) -> None:
+        """Uncount the call if it turned out to cost nothing."""
+        if self.cached and self._counted:
+            self._node.ledger.take_back_call()
 
     async def go(self, job: Job) -> str:
         """Return the result.
@@ -133,12 +152,12 @@ class _Way:
             if tries == RETRIES:
                 raise RLMError(f"The result was refused after {tries} more tries: {looked.retry}")
             tries += 1
-            job = replace(job, prompt=retry_prompt(prompt, text, looked.retry))
+            job = replace(job, prompt=retry_prompt(prompt, text, looked.retry), cache=False)
 
     async def _answered(self, job: Job) -> str:
         """Answer from the cache, or ask."""
         try:
-            if job.cache and self._shared.cache.enabled:
+            if self._is_cacheable(job):
                 return await self._cached(job)
             text = await self._asked(job)
         except _Partial as partial:
@@ -146,10 +165,12 @@ class _Way:
         self.cached = False
         return text
 
-    async def _cached(self, job: Job) -> str:
-        """Answer from the cache, or ask and keep the answer."""
-        cache, options = self._shared.cache, self._shared.options
-        key = cache.key(
+    def _is_cacheable(self, job: Job) -> bool:
+        return job.cache and self._shared.cache.enabled
+
+    def _key(self, job: Job) -> str:
+        options = self._shared.options
+        return self._shared.cache.key(
             job.model.name,
             options.sub_sampling if job.kind == "llm" else options.sampling,
             job.prompt,
@@ -160,12 +181,18 @@ class _Way:
             depth=self._node.ledger.depth if job.kind == "rlm" else None,  # a child must not wait for its ancestor
         )
 
+    async def _cached(self, job: Job) -> str:
+        """Answer from the cache, or ask and keep the answer."""
+
         async def ask() -> tuple[str, None]:
+            if not self._counted:  # the one that was on its way did not arrive
+                self._node.ledger.start_call()
+                self._counted = True
             return await self._asked(job), None
 
         # A callable's name says nothing in another process, and a child's answer depends on more than the key says.
         keep = "/" in job.model.name and job.kind == "llm"
-        answered = await cache.answer(key, ask, model=job.model.name, keep=keep)
+        answered = await self._shared.cache.answer(self._key(job), ask, model=job.model.name, keep=keep)
         self.cached = answered.cached and self.cached is not False
         return answered.text
 
@@ -211,10 +238,11 @@ class _Way:
         """Run a child RLM to its end."""
         answer_type = None if job.schema is None else AnswerType.of_schema(job.schema.schema)
         if job.upload is None:
-            task = Task(CHILD_QUESTION, job.prompt, answer_type)
+            question = "" if self._shared.options.compat else CHILD_QUESTION
+            task = Task(question, job.prompt, answer_type)
         else:
             task = Task(job.prompt, job.upload, answer_type)
-        async with self._calls._children, self._node.child(task, self._call, job.model) as child:
+        async with self._calls._children, self._node.child(task, self.call, job.model) as child:
             answer = await engine.run(child)
         if not answer.text:
             raise RLMError(f"The child ended without an answer ({answer.stop_reason}).")
@@ -232,7 +260,7 @@ class _Way:
 
         return SubCall(
             node=self._node.id,
-            call=self._call,
+            call=self.call,
             kind=job.kind,
             model=job.model.name,
             prompt=job.prompt,
@@ -245,7 +273,7 @@ class _Way:
 
     def _tell(self, when: Literal["before", "after"], hook: str, verdict: Verdict) -> None:
         reason = f"{hook}: {verdict.reason}" if verdict.reason else hook
-        node, call, kind = self._node.id, self._call, verdict.kind
+        node, call, kind = self._node.id, self.call, verdict.kind
         self._shared.bus.emit(events.CallChecked(node=node, call=call, when=when, verdict=kind, reason=reason))
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from rlm_kernel.errors import LimitReached, ModelError, OptionError
+from rlm_kernel.host.verify import Refusal, SubCall, Verdict, Verifiers, retry_prompt
 from rlm_kernel.host.verify.claims import Passage, claims
 from rlm_kernel.host.verify.ready import no_whole_context, supported_by_passage
-from rlm_kernel.host.verify import Refusal, SubCall, Verdict, Verifiers, retry_prompt
 
 DOCS = Path(__file__).parents[2] / "docs" / "verifiers.md"
 Ask = Callable[..., Awaitable[str]]

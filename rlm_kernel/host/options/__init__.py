@@ -21,8 +21,11 @@ from rlm_kernel.host.sandboxes.box import BoxOptions, package_folder
 
 __all__ = ["RAISABLE", "BoxOptions", "Limits", "ModelLike", "Options"]
 
-PRESETS: dict[str, dict[str, Any]] = {"rlms": {"fences": ("repl",), "preview": False, "max_repeats": None}}
-"""What ``compat`` changes, where the caller does not say otherwise."""
+PRESETS: dict[tuple[str, Any], dict[str, Any]] = {
+    ("compat", "rlms"): {"fences": ("repl",), "preview": False, "max_repeats": None},
+    ("prompt", "small_model"): {"cells": "first"},  # small models invent the outputs of their cells
+}
+"""What an option changes in others, where the caller does not say otherwise."""
 
 PRIVATE = ("api_key", "on_event", "runs_dir", "tools", "sub_tools")
 """What the journal does not hold."""
@@ -56,7 +59,11 @@ class Options(ModelChoice, BoxOptions, Limits, LoopOptions, CallOptions, Context
             if name not in known:
                 hint = did_you_mean(name, known) or f" Options: {', '.join(known)}."
                 raise OptionError(f"Unknown option {name!r}.{hint}")
-        return cls(**PRESETS.get(str(options.get("compat")), {}) | options)
+        changed: dict[str, Any] = {}
+        for (name, value), preset in PRESETS.items():
+            if options.get(name) == value:
+                changed |= preset
+        return cls(**changed | options)
 
     def with_limits(self, **limits: Any) -> Options:
         """Return the same options with other limits.
