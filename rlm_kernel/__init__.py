@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from rlm_kernel.errors import RLMError as RLMError
     from rlm_kernel.errors import SandboxError as SandboxError
     from rlm_kernel.errors import ToolError as ToolError
+    from rlm_kernel.host.completion import Completion as Completion
     from rlm_kernel.host.paths import from_paths as from_paths
     from rlm_kernel.host.providers.scripted import ScriptedModel as ScriptedModel
     from rlm_kernel.host.rlm import RLM as RLM
-    from rlm_kernel.host.completion import Completion as Completion
     from rlm_kernel.host.run import Run as Run
     from rlm_kernel.host.sandboxes import sandbox_names as sandbox_names
     from rlm_kernel.host.secret import Secret as Secret

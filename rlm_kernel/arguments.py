@@ -1,4 +1,4 @@
-"""The options as command-line arguments: one table for the ``rlm`` command, the ``%%rlm`` magic and its configuration."""
+"""The options as arguments: one table for the ``rlm`` command, the ``%%rlm`` magic and its configuration."""
 
 from __future__ import annotations
 

@@ -50,5 +50,5 @@ class Windows:
             most = window * CHARACTERS_PER_TOKEN
             raise ModelError(
                 f"The prompt has {characters:,} characters; {model} reads {window:,} tokens, about {most:,} "
-                f"characters: {characters - most:,} too many. Send smaller pieces, or say context_window= if it reads more."
+                f"characters: {characters - most:,} too many. Send smaller pieces, or pass context_window=."
             )

@@ -35,7 +35,9 @@ def example(hint: Any) -> Any:
         return {"text/plain": "ü", "nested": {"list": [1, 2.5, None, True]}}
     if is_dataclass(hint):
         return sample(hint)
-    return {bool: True, str: 'line\nline \u2028 \x1b[31m "quoted" 数', int: 7, float: 0.25, Any: [{"k": None}, "v"]}[hint]
+    return {bool: True, str: 'line\nline \u2028 \x1b[31m "quoted" 数', int: 7, float: 0.25, Any: [{"k": None}, "v"]}[
+        hint
+    ]
 
 
 def sample(kind: Any) -> Any:

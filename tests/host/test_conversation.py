@@ -162,6 +162,7 @@ class TestGoingOn:
         rlm = RLM(ScriptedModel([done("1")]))
         with pytest.raises(RLMError, match="nothing to go on with"):
             rlm.go_on(max_calls=3)
-        with rlm, pytest.raises(RLMError, match="not ended by a limit"):
+        with rlm:
             rlm.completion("q", context="c")
-            rlm.go_on(max_calls=3000)
+            with pytest.raises(RLMError, match="not ended by a limit"):
+                rlm.go_on(max_calls=3000)

@@ -19,7 +19,7 @@ from tests.providers.fake_servers import AGAIN, Cut, FakeServer, Item, NoChoices
 RUNS = 50
 CELLS = [
     "```repl\nparts = [f'{name} {number}' for name in context.split() for number in range(6)]\nprint(len(parts))\n```",
-    "```repl\nreplies = llm_query_batched(parts)\nfailed = [reply for reply in replies if reply.startswith('Error:')]\n```",
+    "```repl\nreplies = llm_query_batched(parts)\nfailed = [r for r in replies if r.startswith('Error:')]\n```",
     "```repl\nchild = rlm_query('repeat the context', context=parts[0])\n```",
     "```repl\nanswer['content'] = [context, len(replies)]\nanswer['ready'] = True\n```",
 ]

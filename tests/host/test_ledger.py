@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -122,9 +123,10 @@ async def test_a_models_own_rate_of_tokens_is_learned() -> None:
 
 async def test_a_provider_that_tells_nothing_counts_by_the_length_of_its_texts() -> None:
     ledger = Ledger(Limits(max_tokens=1_000))
-    with pytest.raises(LimitReached, match="max_tokens"):
-        for _ in range(50):
+    while (ledger.spent) is None:
+        with contextlib.suppress(LimitReached):
             await spend(ledger, (None, None))
+    assert ledger.spent.limit == "max_tokens"
     assert ledger.usage.tokens == 0
     assert 2 <= ledger.usage.unreported < 50
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -63,7 +63,11 @@ class TestCache:
 
 
 class TestSchema:
-    SCHEMA = {"type": "object", "properties": {"year": {"type": "integer"}}, "required": ["year"]}
+    SCHEMA: ClassVar[dict[str, Any]] = {
+        "type": "object",
+        "properties": {"year": {"type": "integer"}},
+        "required": ["year"],
+    }
 
     async def test_a_reply_becomes_a_value(self) -> None:
         sub = ScriptedModel(['Here it is:\n```json\n{"year": 1747}\n```'])
