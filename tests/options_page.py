@@ -7,12 +7,12 @@ import dataclasses
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rlm_kernel.arguments import add_options
-from rlm_kernel.host.options import RAISABLE, BoxOptions, Limits, Options
+from rlm_kernel.host.options import PRESETS, RAISABLE, BoxOptions, Limits, Options
 from rlm_kernel.host.options.calls import CallOptions
 from rlm_kernel.host.options.context import ContextOptions
 from rlm_kernel.host.options.loop import LoopOptions
@@ -35,11 +35,12 @@ _ENTRY = re.compile(r"^(\w+(?:, \w+)*)\n((?: {4}.*\n?)+)", re.MULTILINE)
 
 def descriptions(group: type[Any]) -> dict[str, str]:
     """Return what a class says about each of its attributes, as one line of Markdown."""
-    _, _, section = inspect.getdoc(group).partition("Attributes\n----------\n")  # type: ignore[union-attr]
+    _, _, section = (inspect.getdoc(group) or "").partition("Attributes\n----------\n")
     texts = {}
     for names, text in _ENTRY.findall(section):
-        line = " ".join(text.split()).replace("``", "`")
-        texts.update(dict.fromkeys(names.split(", "), line))
+        first, *others = names.split(", ")
+        texts[first] = " ".join(text.split()).replace("``", "`")
+        texts.update(dict.fromkeys(others, f"See `{first}`."))
     return texts
 
 
@@ -73,6 +74,10 @@ def markdown() -> str:
     for title, group in GROUPS.items():
         head = "| option | type | default | in `%%rlm` and `rlm` | |\n|---|---|---|---|---|\n"
         parts.append(f"\n## {title}\n\n{head}{''.join(rows(group))}")
+    parts.append("\n## Presets\n\n| option | sets, where you do not say otherwise |\n|---|---|\n")
+    for (name, value), preset in PRESETS.items():
+        sets = ", ".join(f"`{option}={chosen!r}`" for option, chosen in preset.items())
+        parts.append(f"| `{name}={value!r}` | {sets} |\n")
     return "".join([*parts, "\n", END])
 
 
@@ -82,8 +87,9 @@ def missing() -> set[str]:
 
 
 def _default(option: dataclasses.Field[Any]) -> str:
-    made = option.default_factory() if option.default is dataclasses.MISSING else option.default  # type: ignore[misc]
-    return repr(made)
+    if option.default is dataclasses.MISSING:
+        return repr(cast(Callable[[], Any], option.default_factory)())
+    return repr(option.default)
 
 
 if __name__ == "__main__":

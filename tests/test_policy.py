@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from rlm_kernel import wire
 from rlm_kernel.errors import ModelError, OptionError
 from rlm_kernel.events.values import Message, Usage
 from rlm_kernel.host import parse, prompts
+from rlm_kernel.host.options import Options
 from rlm_kernel.host.providers import resolve
 from rlm_kernel.host.providers.base import ModelOptions
 from rlm_kernel.host.providers.policies import map_reduce
@@ -45,10 +47,14 @@ def recorder(asked: list[str]) -> Script:
     return script
 
 
+def opening(question: str) -> list[Message]:
+    return prompts.of(Options()).opening(prompts.Scene(question, wire.Loaded(description="a value"), 30))
+
+
 async def run(question: str, context: Any, script: Script) -> tuple[dict[str, Any], str]:
     """Play the engine with a plain namespace; give ``answer`` and what the cells printed."""
     model = PolicyModel("map-reduce", ModelOptions())
-    history = prompts.opening(question, "a value", 30)
+    history = opening(question)
     namespace: dict[str, Any] = {
         "__name__": "__main__",
         "context": context,
@@ -141,7 +147,7 @@ async def test_a_context_without_text_gives_no_support(context: Any) -> None:
 async def test_a_hostile_question_stays_text(question: str) -> None:
     answer, _ = await run(question, BOOK, lambda prompt: prompt.rpartition("Question: ")[2])
     assert answer == {"content": NO_SUPPORT, "ready": True}
-    assert question_of(prompts.opening(question, "a str", 3)) == question
+    assert question_of(opening(question)) == question
 
 
 async def test_replies_that_agree_outvote_a_single_one() -> None:
@@ -170,13 +176,13 @@ async def test_after_its_three_turns_the_policy_fails_with_the_reason() -> None:
     model = resolve("policy/map-reduce", ModelOptions())
     turns = [Message("assistant", "..."), Message("user", "Output:\nTraceback\n```repl\nRuntimeError: all is lost")]
     with pytest.raises(ModelError, match="could not answer: RuntimeError: all is lost"):
-        await model.complete([*prompts.opening(QUESTION, "a str", 30), *turns * 3])
+        await model.complete([*opening(QUESTION), *turns * 3])
 
 
 async def test_the_reply_is_streamed_as_one_piece() -> None:
     pieces: list[str] = []
     model = PolicyModel("map-reduce", ModelOptions())
-    reply = await model.complete(prompts.opening(QUESTION, "a str", 30), pieces.append)
+    reply = await model.complete(opening(QUESTION), pieces.append)
     await model.aclose()
     assert pieces == [reply.text]
 

@@ -137,7 +137,6 @@ async def test_an_empty_or_broken_turn_is_one_the_model_recovers_from(provider: 
         Raw("<html>proxy</html>"),
         Raw("{", "application/json"),
         Cut("half a sen"),
-        NoChoices(),
     ],
     ids=lambda failure: f"{type(failure).__name__}{getattr(failure, 'code', '')}",
 )
@@ -147,6 +146,14 @@ async def test_a_root_model_that_fails_is_one_line_that_names_it(provider: str, 
     assert f"{provider}/any" in str(refusal.value)
     assert len(str(refusal.value).splitlines()) <= 2
     assert "sk-planted" not in str(refusal.value)
+
+
+async def test_a_reply_without_a_choice_is_a_failure_and_an_empty_one_a_turn() -> None:
+    with FakeServer([NoChoices()] * 3) as server, pytest.raises(ModelError, match="before it was complete"):
+        await RLM("openai/any", base_url=server.openai_url, api_key="k").acompletion("Who?", context=BOOK)
+    with FakeServer([NoChoices(), LOOK, ASK, *["x"] * 3]) as server:
+        rlm = RLM("anthropic/any", base_url=server.anthropic_url, api_key="k")
+        assert (await rlm.acompletion("Who?", context=BOOK)).answer == ["x"] * 3
 
 
 async def test_a_server_that_is_down_is_one_line_that_names_its_address() -> None:

@@ -63,11 +63,11 @@ class Repl:
         await session.launch()
         if context is None:
             await session.attach()
+            await session.bind(self._names())
         else:
             load, _ = await asyncio.gather(self._prepared(context), session.attach())
-        await session.bind(self._names())
-        if context is not None:
-            self.contexts.append(await session.load(load))
+            _, loaded = await asyncio.gather(session.bind(self._names()), session.load(load))  # one way, not two
+            self.contexts.append(loaded)
         for code in (*self._tools.sources, *filter(None, [self._options.setup_code])):
             await session.set_up(code)
 

@@ -167,7 +167,7 @@ except OSError as error: refused = error.errno
 print(json.dumps([borrowed.word, refused]))
 """
     options = RLM(ScriptedModel([]), packages=[package.parent]).options
-    assert await look(code, packages=options.box.packages) in (["lent", errno.EROFS], ["lent", errno.EACCES])
+    assert await look(code, packages=options.packages) in (["lent", errno.EROFS], ["lent", errno.EACCES])
 
 
 def test_packages_that_cannot_be_used_are_refused(tmp_path: Path) -> None:

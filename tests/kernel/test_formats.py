@@ -151,14 +151,16 @@ class TestInAKernel:
                 assert (await run(session, "1 + 1")).text == "2"
 
     async def test_an_upload_becomes_the_value_that_was_sent(self, session: Session, tmp_path: Path) -> None:
-        for kind, value in (("text", "a\r\n\ud800\u00e9"), ("json", {"a": ["\ud800\r", 1.5, None]})):
+        for number, (kind, value) in enumerate(
+            [("text", "a\r\n\ud800\u00e9"), ("json", {"a": ["\ud800\r", 1.5, None]})]
+        ):
             text = value if kind == "text" else json.dumps(value, ensure_ascii=False)
             (tmp_path / "upload").write_bytes(str(text).encode("utf-8", "surrogatepass"))
-            await session.load(uploaded(tmp_path / "upload", kind, session.inputs, "context_0"))  # type: ignore[arg-type]
+            await session.load(uploaded(tmp_path / "upload", kind, session.inputs, f"context_{number}"))  # type: ignore[arg-type]
             assert (await run(session, f"context == {value!r}")).text == "True"
         (tmp_path / "upload").write_bytes(b'{"a": ')
         with pytest.raises(ContextError, match="it is not JSON: Expecting value at line 1, column 7"):
-            await session.load(uploaded(tmp_path / "upload", "json", session.inputs, "context_0"))
+            await session.load(uploaded(tmp_path / "upload", "json", session.inputs, "context_2"))
 
     async def test_without_pandas_a_csv_is_a_list_of_dicts(self, session: Session, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_bytes(b'id,text\r\n007,"a, ""b""\r\nc"\r\n')

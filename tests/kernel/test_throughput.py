@@ -21,7 +21,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from rlm_kernel import wire
-from rlm_kernel.host import session as sessions
+from rlm_kernel.host import calls
 from tests.kernel.vocabulary import kernel, run, upper
 
 WANTED = """
@@ -72,7 +72,7 @@ async def test_a_batch_of_long_prompts_crosses_in_portions() -> None:
 
 
 async def test_calls_that_would_fill_the_hosts_memory_wait_in_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "WAITING_CALLS", 100)
+    monkeypatch.setattr(calls, "WAITING_CALLS", 100)
     most = 0
 
     async def slow(call: wire.Call) -> wire.Reply:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rlm_kernel.arguments import HELP
 from rlm_kernel.host.folder import sweep
 from tests.conftest import kernels_of
 from tests.magic.vocabulary import Notebook, notebook
@@ -56,9 +57,10 @@ def test_the_output_updates_while_the_run_goes_on(nb: Notebook) -> None:
     assert nb.value("verdict") == "{'length': 18}"
 
 
-def test_the_root_hears_the_question_and_never_the_input(nb: Notebook) -> None:
+def test_the_root_hears_the_question_and_never_the_whole_input(nb: Notebook) -> None:
     with FakeServer([VALUE]) as server:
-        nb.run(ask(server))
+        nb.run("long = 'x' * 1000 + book + 'x' * 1000")
+        nb.run(ask(server, "--context long"))
         heard = "".join(message["content"] for message in server.requests[0].body["messages"])
     assert "Who was it?" in heard
     assert "butler" not in heard
@@ -90,7 +92,7 @@ def test_files_folders_and_globs_are_contexts(nb: Notebook, tmp_path: Path) -> N
 
 
 def test_limits_on_the_line_bind(nb: Notebook) -> None:
-    code = "```repl\nanswer['content'] = 0\nfor i in range(9):\n    llm_query('x'); answer['content'] += 1\n```"
+    code = "```repl\nanswer['content'] = 0\nfor i in range(9):\n    llm_query(f'x{i}'); answer['content'] += 1\n```"
     with FakeServer([code, *["y"] * 9]) as server:
         ran = nb.run(ask(server, "--context book --into verdict --max-calls 2 --max-iterations 5 --depth 1"))
     assert "stopped by max_calls" in ran.displays[-1]["text/html"]
@@ -162,7 +164,9 @@ def test_the_stop_button_ends_the_run_cleanly_and_keeps_what_there_is(nb: Notebo
 
 def test_tab_completes_options_and_variables(nb: Notebook) -> None:
     assert "--context" in nb.complete("%%rlm --con")
-    assert nb.complete("%%rlm --max-") == ["--max-calls", "--max-iterations", "--max-seconds", "--max-tokens"]
+    assert nb.complete("%%rlm --max-") == sorted(
+        f"--{name.replace('_', '-')}" for name in HELP if name.startswith("max_") and name != "max_depth"
+    )
     assert nb.complete("%%rlm --context book --sandbox ") == ["bubblewrap", "landlock", "process"]
     assert "book" in nb.complete("%%rlm --context bo")
     assert "book" in nb.complete("%rlm --quiet --context ")
