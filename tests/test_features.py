@@ -115,6 +115,18 @@ class TestShownHere:
         assert "SUMMARY" in last
         assert said not in last
 
+    async def test_children_summarize_too(self) -> None:
+        def reply(messages: list[dict[str, str]]) -> str:
+            if "replaced by a summary" in messages[-1]["content"]:
+                return "SUMMARY"
+            if "Do what `context` asks" not in messages[1]["content"]:
+                return done("rlm_query('x')")
+            told = any(message["content"] == "SUMMARY" for message in messages)
+            return done("history[1]['content']") if told else "All of it is said.\n" * 500 + cell("1")
+
+        rlm = RLM(reply, max_depth=2, context_window=3_000, compaction=0.7)
+        assert (await rlm.acompletion("q", "c")).answer == "SUMMARY"
+
     def test_options_come_from_a_file_too(self, tmp_path: Path) -> None:
         file = tmp_path / "rlm.toml"
         file.write_text('max_calls = 7\n[sampling]\ntemperature = 0\n[models]\nfast = "ollama/llama3.2"\n')

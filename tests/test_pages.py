@@ -20,7 +20,9 @@ from tests import options_page
 from tests.host.script import cell, done
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
 PRINTED = re.compile(r"^ *print\(.*\)  # (.+)$", re.MULTILINE)
 """What a page says beside a line that prints."""
 BOOK = (
@@ -125,3 +127,19 @@ def test_no_option_is_missing_from_the_page() -> None:
     assert options_page.missing() == set()
     for group in options_page.GROUPS.values():
         assert options_page.descriptions(group).keys() == {field.name for field in options_page.fields(group)}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_links_to_is_there(page: str) -> None:
+    text = BLOCK.sub("", (ROOT / page).read_text(encoding="utf-8"))
+    assert [link for link in LINK.findall(text) if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+@pytest.mark.parametrize("room", ["rlm_kernel/host", "rlm_kernel/kernel"])
+def test_the_readme_of_a_room_names_every_file_in_it_and_no_other(room: str) -> None:
+    folder = ROOT / room
+    files = {path.name for path in folder.glob("*.py") if not path.name.startswith("__")}
+    folders = {f"{path.parent.name}/" for path in folder.glob("*/*.py")}
+    rows = [line for line in (folder / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`([\w.]+/?)`", row.split("|")[1])}
+    assert named == files | folders

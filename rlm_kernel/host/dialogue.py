@@ -64,7 +64,7 @@ class Dialogue:
 
         started = time.monotonic()
         reply = await self._complete(self.history, on_text)
-        text = reply.text or reply.reasoning  # a model that only thought aloud has still said something
+        text = reply.text if reply.text.strip() else reply.reasoning  # what it only thought aloud it has still said
         seconds = time.monotonic() - started
         bus.emit(events.ModelReplied(node=node, iteration=iteration, text=text, usage=reply.usage, seconds=seconds))
         if not reply.usage.unreported:

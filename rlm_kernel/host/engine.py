@@ -29,12 +29,11 @@ async def run(node: Node) -> Answer:
             while True:
                 node.ledger.start_iteration()
                 await node.compact()
-                reply = await node.ask()
-                cells = node.cells_of(reply)
+                text, cells = await node.ask()
                 records = [await node.execute(code) for code in cells.code]
-                answer = await node.accepted_answer(reply, cells, records)
+                answer = await node.accepted_answer(text, records)
                 if answer is not None:
                     return node.finish(answer)
-                node.observe(reply, cells, records)
+                node.observe(text, cells, records)
     except LimitReached as limit:
         return await node.stop(limit)

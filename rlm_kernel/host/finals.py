@@ -82,6 +82,8 @@ def accept(final: Final, records: Sequence[Ended], ran_before: bool) -> str | No
         )
     if final.kind == "text" and not ran_before:
         return "FINAL was ignored: you wrote it before you had seen any output. Look at the output, then answer."
+    if final.kind == "text" and records:
+        return "FINAL was ignored: you wrote it before you had seen the output of the same reply's cells. Answer again."
     if not ran_before and not records:
         return f"{final.name} was ignored: no cell has run yet, so it would be invented. Look at the context first."
     return None

@@ -13,15 +13,15 @@ from rlm_kernel import wire
 from rlm_kernel.errors import LimitReached
 from rlm_kernel.events import types as events
 from rlm_kernel.events.types import StopReason
-from rlm_kernel.host import finals, inputs, loop, parse
+from rlm_kernel.host import inputs, loop, parse
+from rlm_kernel.host.answers.acceptance import Acceptance
 from rlm_kernel.host.answers.answer import Answer
-from rlm_kernel.host.answers.answer_type import MismatchError
 from rlm_kernel.host.broker import Broker
 from rlm_kernel.host.dialogue import Dialogue
 from rlm_kernel.host.ledger import Ledger
 from rlm_kernel.host.parse import Cells
 from rlm_kernel.host.prompts import CellRecord, Scene, ToolDoc, Turn
-from rlm_kernel.host.providers import Model, Reply
+from rlm_kernel.host.providers import Model
 from rlm_kernel.host.repl import Repl
 from rlm_kernel.host.shared import Shared, Task
 
@@ -69,12 +69,7 @@ class Node:
         self._own_repl = repl is None
         self._started = time.monotonic()
         self._ids = itertools.count(1)
-        self._ran = False
-        """Whether any cell has run without an error."""
-        self._ran_before = False
-        """Whether one had before this turn."""
-        self._notes: list[str] = []
-        """What the model should hear with its next observation."""
+        self._acceptance = Acceptance(task.answer_type, shared.options.finals, self.execute)
         self._errors = self._repeats = 0
         """Turns in a row that failed, and that were the same."""
         self._last_turn: Any = None
@@ -141,11 +136,13 @@ class Node:
         """What its input is."""
         return self.repl.contexts[-1] if self.repl.contexts else wire.Loaded(description="empty: there is none yet")
 
-    async def ask(self) -> Reply:
-        """Ask the root model."""
+    async def ask(self) -> tuple[str, Cells]:
+        """Ask the root model; return what it said, as far as it counts, and the cells in it."""
         assert self.dialogue is not None
-        self._ran_before = self._ran
-        return await self.dialogue.ask()
+        reply, options = await self.dialogue.ask(), self.shared.options
+        first_only, cut = options.cells == "first", reply.finish == "length"
+        cells = parse.cells(reply.text, options.fences, first_only=first_only, cut=cut)
+        return reply.text.removesuffix(cells.dropped or ""), cells
 
     async def compact(self) -> None:
         """Summarize the history where it comes near the model's window."""
@@ -153,13 +150,6 @@ class Node:
         if self.dialogue.is_near_window:
             await self.dialogue.compact()
             await self.repl.set_history(self.dialogue.record)
-
-    def cells_of(self, reply: Reply) -> Cells:
-        """Find the cells in a reply."""
-        options = self.shared.options
-        return parse.cells(
-            reply.text, options.fences, first_only=options.cells == "first", cut=reply.finish == "length"
-        )
 
     async def execute(self, code: str) -> CellRecord:
         """Run one cell and tell the stream."""
@@ -184,7 +174,6 @@ class Node:
             self.running_cell = None
         bus.emit(events.CellFinished(node=self.id, cell=cell, status=result.status, seconds=result.seconds))
         record.status, record.report = result.status, result.report
-        self._ran = self._ran or result.status == "ok"
         if result.restart is not None:
             record.restart, record.lost, self.repl.variables = result.restart, self.repl.variables, {}
             bus.emit(events.Note(node=self.id, text=f"The kernel was restarted: {result.restart}."))
@@ -194,25 +183,11 @@ class Node:
                 self.best = Answer.of_report(result.report)
         return record
 
-    async def accepted_answer(self, reply: Reply, cells: Cells, records: Sequence[CellRecord]) -> Answer | None:
-        """Return the answer of the first cell that is ready, if it is of the right type; else the model will hear."""
-        ready = next((record for record in records if record.answers()), None)
-        if ready is None and self.shared.options.finals:
-            ready = await self._legacy_final(reply.text.removesuffix(cells.dropped or ""), records)
-        if ready is None:
-            return None
-        assert ready.report is not None
-        answer = Answer.of_report(ready.report)
-        if self.task.answer_type is None:
-            return answer
-        try:
-            typed = await asyncio.to_thread(self.task.answer_type.check, answer.value, answer.text)
-            return replace(answer, value=self.task.answer_type.plain(typed), typed=(typed,))
-        except MismatchError as error:
-            self._notes.append(f"Your answer was not accepted:\n{error}\nCorrect it and set it ready again.")
-            return None
+    async def accepted_answer(self, text: str, records: Sequence[CellRecord]) -> Answer | None:
+        """Return what the turn answers, if it does; why it does not, the model hears with its next observation."""
+        return await self._acceptance.of_turn(text, records)
 
-    def observe(self, reply: Reply, cells: Cells, records: Sequence[CellRecord]) -> None:
+    def observe(self, text: str, cells: Cells, records: Sequence[CellRecord]) -> None:
         """Append the reply and what came of it to the history.
 
         Raises
@@ -221,8 +196,9 @@ class Node:
             So many turns in a row have failed, or were the same.
         """
         assert self.dialogue is not None
+        notes = self._acceptance.notes
         if cells.dropped:
-            self._notes.append("What followed your first code block was dropped: only that block has run.")
+            notes.append("What followed your first code block was dropped: only that block has run.")
         turn = Turn(
             records=records,
             problem=cells.problem,
@@ -230,12 +206,12 @@ class Node:
             iterations=self.ledger.limits.max_iterations,
             contexts=len(self.repl.contexts),
             histories=self.repl.histories,
-            notes=tuple(self._notes),
+            notes=tuple(notes),
         )
-        self._notes.clear()
-        self.dialogue.add(reply.text.removesuffix(cells.dropped or ""), self.shared.prompts.observation(turn))
+        notes.clear()
+        self.dialogue.add(text, self.shared.prompts.observation(turn))
         self._errors = 0 if any(record.status == "ok" for record in records) else self._errors + 1
-        this_turn = (reply.text, [(record.status, record.output) for record in records])
+        this_turn = (text, [(record.status, record.output) for record in records])
         self._repeats = self._repeats + 1 if this_turn == self._last_turn else 1
         self._last_turn = this_turn
         self.ledger.check_turns(self._errors, self._repeats)
@@ -249,35 +225,19 @@ class Node:
 
     async def stop(self, limit: LimitReached) -> Answer:
         """End because a limit is spent, with the best answer so far, else with what one last request gives."""
-        if limit.limit == "max_iterations" and not self.best.text and self._ran:
-            self.best = Answer.of_text(await self._last_resort())
+        if limit.limit == "max_iterations" and not self.best.text and self._acceptance.ran:
+            self.best = await self._last_words()
+        self.best = await self._acceptance.typed_if_it_fits(self.best)
         self.shared.bus.emit(events.LimitHit(node=self.id, limit=limit.limit, maximum=limit.maximum))
         return self._end(replace(self.best, stop_reason=limit.limit))  # type: ignore[arg-type]
 
-    async def _last_resort(self) -> str:
+    async def _last_words(self) -> Answer:
         assert self.dialogue is not None
         try:
             async with self.ledger.clock():
-                return (await self.dialogue.last_words()).text
+                return await self._acceptance.of_last_words((await self.dialogue.last_words()).text)
         except LimitReached:
-            return ""
-
-    async def _legacy_final(self, text: str, records: Sequence[CellRecord]) -> CellRecord | None:
-        """Take ``FINAL(...)`` or ``FINAL_VAR(...)`` from the model's text, through the REPL's function of that name."""
-        final = finals.find(text)
-        if final is None:
-            if (overlooked := finals.overlooked(text)) is not None:
-                self._notes.append(overlooked)
-            return None
-        if (reason := finals.accept(final, records, self._ran_before)) is not None:
-            self._notes.append(reason)
-            return None
-        name = "FINAL_VAR" if final.kind == "variable" else "FINAL"
-        record = await self.execute(f"{name}({final.value!r})")
-        if record.answers():
-            return record
-        self._notes.append(f"{name} was ignored: the REPL has no variable {final.value!r}.")
-        return None
+            return Answer()
 
     def _end(self, answer: Answer) -> Answer:
         self.best = answer

@@ -75,13 +75,13 @@ async def printed(session: Session, code: str) -> str:
 def served(base_url: str, model: str, sub_model: str = "sleep-0", **options: Any) -> RLM:
     """An RLM whose models are the server's."""
     names = {"model": f"openai/{model}", "sub_model": f"openai/{sub_model}"}
-    return RLM(**names, base_url=base_url, api_key="none", max_calls=None, **options)
+    return RLM(**names, base_url=base_url, api_key="none", max_calls=None, cache=False, **options)
 
 
 def followed(write: Callable[[Sequence[Message]], Awaitable[str]], **options: Any) -> list[Event]:
     """Run a root model in this process to its answer and return all events."""
     events: list[Event] = []
-    rlm = RLM(Direct(write), max_calls=None, on_event=events.append, **options)
+    rlm = RLM(Direct(write), max_calls=None, cache=False, max_repeats=None, on_event=events.append, **options)
     completed = rlm.completion(QUESTION, inputs.SMALL)
     worker.check("how the run ended", completed.stop_reason, "answered")
     return events

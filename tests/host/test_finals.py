@@ -86,7 +86,7 @@ def test_there_is_nothing_to_say_where_nothing_was_overlooked(text: str | None) 
 class TestAccept:
     def test_a_final_is_taken_once_output_was_seen(self) -> None:
         assert accept(TEXT, [], ran_before=True) is None
-        assert accept(TEXT, [OK], ran_before=True) is None
+        assert "the same reply" in (accept(TEXT, [OK], ran_before=True) or "")
         assert accept(VARIABLE, [], ran_before=True) is None
 
     def test_a_variable_may_be_made_by_the_cells_of_the_same_reply(self) -> None:

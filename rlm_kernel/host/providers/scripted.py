@@ -72,6 +72,8 @@ class ScriptedModel:
         item = self._next() if self._function is None else await self._call(self._function, messages)
         if isinstance(item, Exception):
             raise item
+        if item is None:  # a server's null content, passed on by a function: an empty reply, as from other providers
+            item = ""
         if isinstance(item, str):
             item = Reply(item, Usage.of_call(None, None))
         if not isinstance(item, Reply):
