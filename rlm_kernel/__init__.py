@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rlm_kernel.errors import SandboxError as SandboxError
     from rlm_kernel.errors import ToolError as ToolError
     from rlm_kernel.host.completion import Completion as Completion
-    from rlm_kernel.host.paths import from_paths as from_paths
+    from rlm_kernel.host.inputs.paths import from_paths as from_paths
     from rlm_kernel.host.providers.scripted import ScriptedModel as ScriptedModel
     from rlm_kernel.host.rlm import RLM as RLM
     from rlm_kernel.host.run import Run as Run
@@ -48,7 +48,7 @@ _HOME = {
     "ToolError": "rlm_kernel.errors",
     "Verdict": "rlm_kernel.host.verify",
     "ScriptedModel": "rlm_kernel.host.providers.scripted",
-    "from_paths": "rlm_kernel.host.paths",
+    "from_paths": "rlm_kernel.host.inputs.paths",
     "sandbox_names": "rlm_kernel.host.sandboxes",
 }
 

@@ -11,7 +11,7 @@ import pytest
 
 from rlm_kernel.errors import ContextError
 from rlm_kernel.host.inputs import check, prepare, uploaded
-from rlm_kernel.host.paths import from_paths
+from rlm_kernel.host.inputs.paths import from_paths
 
 
 class TestKinds:
@@ -91,9 +91,8 @@ class TestKinds:
     def test_a_file_that_disappears_after_the_check_is_named(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from rlm_kernel.host import inputs
 
-        monkeypatch.setattr(inputs, "check", lambda *_, **__: None)
+        monkeypatch.setattr("rlm_kernel.host.inputs.prepare.check", lambda *_, **__: None)
         with pytest.raises(ContextError, match=r"gone.json' cannot be read: No such file"):
             prepare(tmp_path / "gone.json", tmp_path, "context_0")
 

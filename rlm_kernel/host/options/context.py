@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rlm_kernel.host.checks import check_choice
-from rlm_kernel.host.decoding import check_decoding
+from rlm_kernel.host.inputs.decoding import check_decoding
 
 FORMATS = ("auto", "text", "json", "jsonl", "csv", "parquet")
 

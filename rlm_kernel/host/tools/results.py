@@ -16,7 +16,7 @@ from collections.abc import Set as AnySet
 from typing import Any
 
 from rlm_kernel import wire
-from rlm_kernel.host import frames
+from rlm_kernel.host.inputs import frames
 from rlm_kernel.host.secret import Secret
 
 MAX_DEPTH = 100

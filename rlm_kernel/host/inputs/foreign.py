@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from rlm_kernel.host import frames
+from rlm_kernel.host.inputs import frames
 
 PLACE_CHARACTERS = 200
 """A place that is nested deeper is named by its beginning."""

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from rlm_kernel import wire
 from rlm_kernel.errors import ContextError
-from rlm_kernel.host import foreign, frames
-from rlm_kernel.host.formats import SMALLER_AS_VALUE, kind_of
-from rlm_kernel.host.json_file import has_text_keys, write_json
-from rlm_kernel.host.paths import check_path, from_paths
+from rlm_kernel.host.inputs import foreign, frames
+from rlm_kernel.host.inputs.formats import SMALLER_AS_VALUE, kind_of
+from rlm_kernel.host.inputs.json_file import has_text_keys, write_json
+from rlm_kernel.host.inputs.paths import check_path, from_paths
 
 ACCEPTED = "text, bytes, a list, a dict, a pandas or polars DataFrame, or a path to a file or folder"
 RAW = (bytes, bytearray, memoryview, Path)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from rlm_kernel.errors import ContextError
-from rlm_kernel.host.decoding import check_decoding
+from rlm_kernel.host.inputs.decoding import check_decoding
 
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
 SNIFFED_BYTES = 1 << 16
