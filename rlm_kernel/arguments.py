@@ -65,11 +65,14 @@ def from_file(path: str | Path) -> dict[str, Any]:
         It cannot be read, or is not TOML.
     """
     try:
-        return tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        chosen = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
     except OSError as error:
         raise OptionError(f"The configuration {str(path)!r} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise OptionError(f"The configuration {str(path)!r} is not TOML: {error}.") from error
+    if isinstance(models := chosen.get("models"), dict):  # TOML's keys are text, and a depth is a number
+        chosen["models"] = {int(key) if key.isdigit() else key: model for key, model in models.items()}
+    return chosen
 
 
 def decoding(options: dict[str, Any]) -> dict[str, Any]:

@@ -193,6 +193,7 @@ class Call:
 
     ``contexts`` are the inputs of children, sent before as `Part`: one id per prompt, or one for all. ``schema`` is the
     JSON schema of each result, which is then JSON. ``cache`` says whether an earlier answer will do.
+    ``source`` is code that children run first, in their own kernels.
     """
 
     id: str
@@ -203,6 +204,7 @@ class Call:
     contexts: list[str] = field(default_factory=list)
     schema: dict[str, Any] | None = None
     cache: bool = True
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,9 +74,8 @@ class Broker:
             uploads *= len(call.prompts)
         if len(uploads) != len(call.prompts):
             raise RLMError(f"{len(uploads)} contexts for {len(call.prompts)} prompts: expected one for each, or one.")
-        named = call.model is not None
         return [
-            Job("rlm" if recursive else "llm", prompt, model, named, upload, schema, call.cache)
+            Job("rlm" if recursive else "llm", prompt, model, upload, schema, call.cache, call.source)
             for prompt, upload in zip(call.prompts, uploads, strict=True)
         ]
 

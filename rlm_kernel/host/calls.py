@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rlm_kernel import wire
+from rlm_kernel.errors import WireError
 from rlm_kernel.host.connection import Connection
 from rlm_kernel.host.uploads import Uploads
 
@@ -56,7 +57,11 @@ class Calls:
             It is not what its type says.
         """
         if (kind := KINDS.get(msg["msg_type"])) is not None:
-            call: AnyCall = wire.decode(kind, msg["content"])
+            try:
+                call: AnyCall = wire.decode(kind, msg["content"])
+            except WireError as error:
+                self._refuse(msg["content"], str(error))
+                return
             if call.id not in self._tasks:
                 self._tasks[call.id] = asyncio.create_task(self._answer(call, size))
                 self._bytes += size
@@ -80,6 +85,14 @@ class Calls:
         self.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._connection = None
+
+    def _refuse(self, content: Any, reason: str) -> None:
+        """Say what was wrong with a call, if it says who waits for the answer: a cell should not wait for ever."""
+        call, prompts = content.get("id"), content.get("prompts")
+        count = len(prompts) if isinstance(prompts, list) and len(prompts) <= wire.MAX_PROMPTS else 1
+        if isinstance(call, str) and call not in self._tasks and self._connection is not None:
+            reply = wire.Reply(call, [wire.CallResult(error=f"The call is malformed: {reason}")] * count)
+            self._connection.send("control", "rlm_reply", wire.encode(reply))
 
     async def _answer(self, call: AnyCall, size: int) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,39 @@ from rlm_kernel.events.tree import Tree
 from rlm_kernel.events.types import StopReason
 from rlm_kernel.events.values import Usage
 from rlm_kernel.sinks import html
+
+
+@dataclass(frozen=True)
+class ModelUsageSummary:
+    """A model's usage as rlms tells it; ``None`` is unknown."""
+
+    total_calls: int
+    total_input_tokens: int | None
+    total_output_tokens: int | None
+    total_cost: float | None
+
+    @classmethod
+    def of(cls, usage: Usage) -> ModelUsageSummary:
+        """Turn our usage into theirs."""
+        unknown = usage.unreported == usage.calls
+        return cls(
+            total_calls=usage.calls,
+            total_input_tokens=None if unknown else usage.input_tokens,
+            total_output_tokens=None if unknown else usage.output_tokens,
+            total_cost=None if usage.unpriced else usage.cost,
+        )
+
+
+@dataclass(frozen=True)
+class UsageSummary:
+    """A run's usage as rlms tells it."""
+
+    model_usage_summaries: dict[str, ModelUsageSummary]
+    total_cost: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -75,19 +108,10 @@ class Completion:
         return self.tree.root.model
 
     @property
-    def usage_summary(self) -> dict[str, Any]:
-        """Usage per model, in the shape that rlms gives it as a dict."""
-        models = self.tree.usage_by_model()
-        summaries = {
-            name: {
-                "total_calls": usage.calls,
-                "total_input_tokens": usage.input_tokens,
-                "total_output_tokens": usage.output_tokens,
-                "total_cost": None if usage.unpriced else usage.cost,
-            }
-            for name, usage in models.items()
-        }
-        return {"model_usage_summaries": summaries, "total_cost": self.cost}
+    def usage_summary(self) -> UsageSummary:
+        """Usage per model, in the shape that rlms gives it."""
+        models = {name: ModelUsageSummary.of(usage) for name, usage in self.tree.usage_by_model().items()}
+        return UsageSummary(models, self.cost)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/plain": html.render_text(self.tree), "text/html": html.render(self.tree)}

@@ -98,7 +98,7 @@ class Node:
             return self
         try:
             if self._own_repl:
-                await self.repl.open(self.task.context)
+                await self.repl.open(self.task.context, self.task.source)
             else:
                 await self.repl.renew(self.task.context)
         except BaseException as error:

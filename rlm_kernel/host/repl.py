@@ -47,8 +47,8 @@ class Repl:
         self._tools = tools
         self.session = Session(box, options.cell_seconds, self._serve, files)
 
-    async def open(self, context: Any = None) -> None:
-        """Start the kernel, give it its tools and an input, and run the caller's setup code.
+    async def open(self, context: Any = None, source: str = "") -> None:
+        """Start the kernel, give it its tools and an input, and run the caller's setup code and a parent's source.
 
         Raises
         ------
@@ -68,7 +68,7 @@ class Repl:
             load, _ = await asyncio.gather(self._prepared(context), session.attach())
             _, loaded = await asyncio.gather(session.bind(self._names()), session.load(load))  # one way, not two
             self.contexts.append(loaded)
-        for code in (*self._tools.sources, *filter(None, [self._options.setup_code])):
+        for code in (*self._tools.sources, *filter(None, [self._options.setup_code, source])):
             await session.set_up(code)
 
     async def renew(self, context: Any = None) -> None:

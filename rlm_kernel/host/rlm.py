@@ -13,7 +13,7 @@ from rlm_kernel.host.completion import Completion
 from rlm_kernel.host.conversation import Conversation
 from rlm_kernel.host.options import ModelLike, Options
 from rlm_kernel.host.run import Run
-from rlm_kernel.host.shared import Shared
+from rlm_kernel.host.shared import CHILD_QUESTION, Shared
 from rlm_kernel.host.tools import Tools
 
 T = TypeVar("T")
@@ -49,6 +49,8 @@ class RLM:
     def __init__(self, model: ModelLike | None = None, **options: Any) -> None:
         self.options = Options.of(model=model, **options)
         Shared.of(self.options, Bus([]))
+        self.last: Run | None = None
+        """The run that was made last: after a Ctrl-C, ``rlm.last.completion`` is what there is."""
         self._conversation: Conversation | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -137,6 +139,14 @@ class RLM:
         if conversation is not None:
             await conversation.close()
 
+    async def aclose(self) -> None:
+        """End the conversation, if there is one."""
+        await self._here(self.__aexit__())
+
+    def close(self) -> None:
+        """`aclose` for sync code."""
+        loop.submit(self.aclose()).result()
+
     def __enter__(self) -> RLM:
         return loop.submit(self.__aenter__()).result()
 
@@ -148,7 +158,10 @@ class RLM:
             if context is not None:
                 raise RLMError("Pass root_prompt= with the input as the first argument, or a question and context=.")
             question, context = root_prompt, question
-        return Run(self.options, question, context, self._conversation)
+        elif context is None and not isinstance(question, str):  # as in rlms: the input, which says what to do
+            question, context = CHILD_QUESTION, question
+        self.last = Run(self.options, question, context, self._conversation)
+        return self.last
 
     def _check_loop(self, running: asyncio.AbstractEventLoop) -> None:
         if self._loop not in (None, running):

@@ -25,7 +25,7 @@ from rlm_kernel.host.conversation import Conversation
 from rlm_kernel.host.ledger import Ledger
 from rlm_kernel.host.node import Node
 from rlm_kernel.host.options import Options
-from rlm_kernel.host.shared import Shared, Task
+from rlm_kernel.host.shared import CHILD_QUESTION, Shared, Task
 from rlm_kernel.sinks.journal import Journal, default_runs_dir
 
 log = logging.getLogger("rlm_kernel")
@@ -63,7 +63,7 @@ class Run:
         if needs_question:  # as in rlms, the input then holds what is asked
             self._task = Task("" if options.compat else question, question, answer_type)
         else:
-            self._task = Task(question, context, answer_type)
+            self._task = Task("" if options.compat and question == CHILD_QUESTION else question, context, answer_type)
         self._tree = TreeBuilder()
         self._journal = Journal(self.directory)
         self._bus = Bus([self._journal, self._tree.apply, self._put, self._tell])

@@ -21,6 +21,9 @@ from rlm_kernel.host.verify import Verifiers
 from rlm_kernel.host.width import Widths
 from rlm_kernel.host.windows import Windows
 
+CHILD_QUESTION = "Do what `context` asks, and answer it."
+"""The question, where only an input was given."""
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -92,3 +95,5 @@ class Task:
     context: Any
     """A value, a `Path`, an `Upload`; ``None`` where the REPL has what it needs."""
     answer_type: AnswerType | None = None
+    source: str = ""
+    """Code of the parent's that runs in the REPL first: functions that it gives to a child."""

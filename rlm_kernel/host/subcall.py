@@ -17,7 +17,7 @@ from rlm_kernel.host import engine
 from rlm_kernel.host.answers.answer_type import AnswerType
 from rlm_kernel.host.answers.structured import MismatchError, Structured
 from rlm_kernel.host.providers import Model
-from rlm_kernel.host.shared import Task
+from rlm_kernel.host.shared import CHILD_QUESTION, Task
 from rlm_kernel.host.uploads import Upload
 from rlm_kernel.host.verify import SubCall, Verdict, retry_prompt
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 RETRIES = 2
 """Of a call whose result a hook, or its schema, does not accept."""
-CHILD_QUESTION = "Do what `context` asks, and answer it."
-"""A child's question, where the cell gave it no context of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +35,10 @@ class Job:
     kind: events.Kind
     prompt: str
     model: Model
-    named: bool
-    """Whether the cell chose the model."""
     upload: Upload | None = None
     schema: Structured | None = None
     cache: bool = True
+    source: str = ""
 
 
 class _Partial(RLMError):
@@ -177,6 +174,7 @@ class _Way:
             None if job.schema is None else job.schema.schema,
             kind=job.kind,
             context=None if job.upload is None else job.upload.digest,
+            source=job.source,
             base_url=options.base_url,
             depth=self._node.ledger.depth if job.kind == "rlm" else None,  # a child must not wait for its ancestor
         )
@@ -239,9 +237,9 @@ class _Way:
         answer_type = None if job.schema is None else AnswerType.of_schema(job.schema.schema)
         if job.upload is None:
             question = "" if self._shared.options.compat else CHILD_QUESTION
-            task = Task(question, job.prompt, answer_type)
+            task = Task(question, job.prompt, answer_type, job.source)
         else:
-            task = Task(job.prompt, job.upload, answer_type)
+            task = Task(job.prompt, job.upload, answer_type, job.source)
         async with self._calls._children, self._node.child(task, self.call, job.model) as child:
             answer = await engine.run(child)
         if not answer.text:

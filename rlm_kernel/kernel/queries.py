@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,7 +42,7 @@ class Queries:
 
         With a JSON ``schema`` the reply is the parsed value. ``cache=False`` asks again, also for the same prompt.
         """
-        return self._one("llm", prompt, model, schema, cache)
+        return self._one("llm", prompt, _fields(model, schema, cache))
 
     def llm_query_batched(
         self,
@@ -52,12 +54,11 @@ class Queries:
         queries: Sequence[str] | None = None,
     ) -> list[Any]:
         """Ask many prompts at once; replies come in order, and a failed one is a text that begins ``Error:``."""
-        return self._many("llm", _either(prompts, queries), model, schema, cache)
+        return self._many("llm", _either(prompts, queries), _fields(model, schema, cache))
 
     async def allm_query(self, prompt: str, model: str | None = None, schema: Any = None, *, cache: bool = True) -> Any:
         """`llm_query` for ``await``."""
-        results = await self._bridge.aask("llm", [_prompt(prompt)], model, schema=_schema(schema), cache=cache)
-        return _value(results[0], schema)
+        return await self._aone("llm", prompt, _fields(model, schema, cache))
 
     def rlm_query(
         self,
@@ -67,22 +68,32 @@ class Queries:
         schema: Any = None,
         *,
         cache: bool = True,
+        tools: Sequence[Any] = (),
         instruction: str | None = None,
     ) -> Any:
         """Give a task to a child RLM that has a REPL of its own, and return its answer.
 
         ``context`` is the child's input: text, or a list or dict of JSON values. Without one, ``prompt`` is its input
-        and says what to do with it. At the depth limit this is `llm_query`.
+        and says what to do with it. ``tools`` are functions of yours that it gets too. At the depth limit this is
+        `llm_query`.
         """
         prompt, context = _task(prompt, context, instruction)
-        return self._one("rlm", prompt, model, schema, cache, self._uploaded([context]))
+        fields = _fields(model, schema, cache, tools)
+        return self._one("rlm", prompt, fields | {"contexts": self._uploaded([context])})
 
     async def arlm_query(
-        self, prompt: str, model: str | None = None, context: Any = NOTHING, schema: Any = None, *, cache: bool = True
+        self,
+        prompt: str,
+        model: str | None = None,
+        context: Any = NOTHING,
+        schema: Any = None,
+        *,
+        cache: bool = True,
+        tools: Sequence[Any] = (),
     ) -> Any:
         """`rlm_query` for ``await``."""
-        fields = {"schema": _schema(schema), "cache": cache, "contexts": self._uploaded([context])}
-        return _value((await self._bridge.aask("rlm", [_prompt(prompt)], model, **fields))[0], schema)
+        fields = _fields(model, schema, cache, tools)
+        return await self._aone("rlm", prompt, fields | {"contexts": self._uploaded([context])})
 
     def rlm_query_batched(
         self,
@@ -93,6 +104,7 @@ class Queries:
         *,
         contexts: Sequence[Any] | None = None,
         cache: bool = True,
+        tools: Sequence[Any] = (),
         queries: Sequence[str] | None = None,
     ) -> list[Any]:
         """Run many child RLMs at once; results as in `llm_query_batched`.
@@ -102,8 +114,9 @@ class Queries:
         prompts = _either(prompts, queries)
         if contexts is not None and len(contexts) != len(prompts):
             raise ValueError(f"{len(contexts)} contexts for {len(prompts)} prompts; expected one for each")
+        fields = _fields(model, schema, cache, tools)
         inputs = self._uploaded([context] if contexts is None else contexts)
-        return self._many("rlm", prompts, model, schema, cache, inputs)
+        return self._many("rlm", prompts, fields | {"contexts": inputs})
 
     def budget(self) -> dict[str, dict[str, float]]:
         """Return each limit of the run: its ``limit``, what is ``used``, what is ``left``."""
@@ -122,23 +135,13 @@ class Queries:
             raise ValueError("context= is empty, so there is nothing to ask about")
         return [self._bridge.upload(context) for context in contexts if context is not NOTHING]
 
-    def _one(
-        self, kind: Kind, prompt: str, model: str | None, schema: Any, cache: bool, contexts: Sequence[str] = ()
-    ) -> Any:
-        results = self._bridge.ask(
-            kind, [_prompt(prompt)], model, schema=_schema(schema), cache=cache, contexts=contexts
-        )
-        return _value(results[0], schema)
+    def _one(self, kind: Kind, prompt: str, fields: dict[str, Any]) -> Any:
+        return _value(self._bridge.ask(kind, [_prompt(prompt)], **fields)[0], fields["schema"])
 
-    def _many(
-        self,
-        kind: Kind,
-        prompts: Sequence[str],
-        model: str | None,
-        schema: Any,
-        cache: bool,
-        contexts: Sequence[str] = (),
-    ) -> list[Any]:
+    async def _aone(self, kind: Kind, prompt: str, fields: dict[str, Any]) -> Any:
+        return _value((await self._bridge.aask(kind, [_prompt(prompt)], **fields))[0], fields["schema"])
+
+    def _many(self, kind: Kind, prompts: Sequence[str], fields: dict[str, Any]) -> list[Any]:
         if isinstance(prompts, str):
             raise TypeError("expected a list of prompts, got one str; for one prompt there is the unbatched form")
         checked = [_prompt(prompt) for prompt in prompts]
@@ -146,10 +149,11 @@ class Queries:
             raise ValueError(f"{len(checked):,} prompts in one batch; at most {wire.MAX_PROMPTS:,} are possible")
         if not checked:
             return Replies()
-        results = self._bridge.ask(kind, checked, model, schema=_schema(schema), cache=cache, contexts=contexts)
+        results = self._bridge.ask(kind, checked, **fields)
         for result in results:
             if result.limit is not None:
                 value_of(result)  # a spent limit ends the batch; a failed call only its slot
+        schema = fields["schema"]
         return Replies(
             FailedCall(result.error) if result.error is not None else _value(result, schema) for result in results
         )
@@ -158,6 +162,25 @@ class Queries:
 def _value(result: wire.CallResult, schema: Any) -> Any:
     text = value_of(result)
     return Reply(text) if schema is None else json.loads(text)
+
+
+def _fields(model: Any, schema: Any, cache: Any, tools: Sequence[Any] = ()) -> dict[str, Any]:
+    """Return the fields of a call; a schema in the model's place is how another harness writes it."""
+    if isinstance(model, dict) and schema is None:
+        model, schema = None, model
+    if not (model is None or isinstance(model, str)):
+        raise TypeError(f"model= is the name of a model, not {type(model).__name__}")
+    if not isinstance(cache, bool):
+        raise TypeError(f"cache= is True or False, not {type(cache).__name__}")
+    return {"model": model, "schema": _schema(schema), "cache": cache, "source": _source_of(tools)}
+
+
+def _source_of(tools: Sequence[Any]) -> str:
+    """Return the source of functions that a child is to have."""
+    try:
+        return "\n\n".join(textwrap.dedent(inspect.getsource(tool)) for tool in tools)
+    except (TypeError, OSError) as error:
+        raise TypeError(f"tools= are functions that were defined in a cell: {error}") from None
 
 
 def _schema(schema: Any) -> dict[str, Any] | None:

@@ -223,7 +223,8 @@ async def test_a_batch_is_bounded_tried_again_and_fails_only_where_it_must(provi
     assert good == [str(i) * 2 for i in range(10, 30)] + ["11", "22", "33", "44"]
     assert bad.startswith("Error:")
     assert "not this one" in bad
-    assert (peak, seen["1"], seen["4"], seen[refused]) == (4, 2, 1, 1)
+    assert peak <= 4
+    assert (seen["1"], seen["4"], seen[refused]) == (2, 1, 1)
 
 
 async def test_long_replies_of_anthropic_models_are_streamed() -> None:

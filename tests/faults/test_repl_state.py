@@ -99,7 +99,7 @@ async def test_a_hung_cell_ends_by_itself_and_is_told_from_an_interrupt() -> Non
     """3.2, fault 15: without a time limit one hung cell holds up everything behind it for as long as it likes."""
     hung = "kept = 7\nimport time; time.sleep(99)"
     root = ScriptedModel([f"{cell(hung)}\n{cell('behind = kept')}", cell("raise KeyboardInterrupt"), done("behind")])
-    completion = await RLM(root, cell_seconds=0.3).acompletion("q", "c")
+    completion = await RLM(root, cell_seconds=0.8).acompletion("q", "c")
     assert completion.answer == 7
     assert statuses(completion) == ["timeout", "ok", "interrupted", "ok"]
     assert "ran too long" in heard(root, 1)
@@ -108,22 +108,19 @@ async def test_a_hung_cell_ends_by_itself_and_is_told_from_an_interrupt() -> Non
     assert RLM(root).options.cell_seconds == 120
 
 
-@pytest.mark.parametrize(
-    ("code", "survives"),
-    [
-        ("await asyncio.Event().wait()", True),
-        ("try: await asyncio.sleep(99)\nfinally: await asyncio.sleep(99)", True),
-        ("while True:\n  try: await asyncio.sleep(99)\n  except BaseException: pass", False),
-    ],
-    ids=["waits", "waits when it is cancelled", "cannot be cancelled"],
-)
-async def test_a_stuck_await_ends_and_the_next_cell_runs(
-    code: str, survives: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+STUCK = {
+    "waits": ("await asyncio.Event().wait()", True),
+    "waits when it is cancelled": ("try: await asyncio.sleep(99)\nfinally: await asyncio.sleep(99)", True),
+    "cannot be cancelled": ("while True:\n  try: await asyncio.sleep(99)\n  except BaseException: pass", False),
+}
+
+
+@pytest.mark.parametrize(("code", "survives"), STUCK.values(), ids=STUCK)
+async def test_a_stuck_await_ends(code: str, survives: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """3.2, fault 16: an interrupt is believed to have worked; a stuck ``await`` stays, and so does everything else."""
-    monkeypatch.setattr(sessions, "INTERRUPT_SECONDS", 0.5)
+    monkeypatch.setattr(sessions, "INTERRUPT_SECONDS", 1.0 if survives else 0.3)
     root = ScriptedModel([cell("import asyncio\nkept = 7"), cell(code), done("[context, globals().get('kept')]")])
-    completion = await RLM(root, cell_seconds=0.3).acompletion("q", "still here")
+    completion = await RLM(root, cell_seconds=0.5).acompletion("q", "still here")
     assert completion.answer == ["still here", 7 if survives else None]
     assert statuses(completion) == ["ok", "timeout", "ok"]
     assert ("Your variables are lost: kept (int)." in heard(root, 2)) is not survives
@@ -283,9 +280,9 @@ async def test_each_reply_goes_to_the_call_that_asked() -> None:
         await asyncio.sleep(0.02)  # what is left of the one that was given up comes before the next one's
         return prompt * 2
 
-    given_up = "import asyncio\ntry: await asyncio.wait_for(allm_query('0'), 0.05)\nexcept TimeoutError: print('late')"
+    late = "import asyncio\ntry: await asyncio.wait_for(allm_query('0'), 0.05)\nexcept TimeoutError: print('late')"
     pool = "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(9)"
-    root = ScriptedModel([cell(f"{pool}\n{given_up}"), done("[llm_query('1'), *pool.map(llm_query, 'abcdefgh')]")])
+    root = ScriptedModel([cell(f"{pool}\n{late}"), done("[llm_query('1'), *pool.map(llm_query, 'abcdefgh')]")])
     completion = await RLM(root, sub_model=sub).acompletion("q", "c")
     assert "late" in heard(root, 1)
     assert completion.answer == ["11", "aa", "bb", "cc", "dd", "ee", "ff", "gg", "hh"]

@@ -92,7 +92,7 @@ class TestKinds:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
 
-        monkeypatch.setattr("rlm_kernel.host.inputs.prepare.check", lambda *_, **__: None)
+        monkeypatch.setattr("rlm_kernel.host.inputs.prepared.check", lambda *_, **__: None)
         with pytest.raises(ContextError, match=r"gone.json' cannot be read: No such file"):
             prepare(tmp_path / "gone.json", tmp_path, "context_0")
 

@@ -22,7 +22,7 @@ from rlm_kernel.host.inputs import check, prepare, single_file
 from rlm_kernel.host.inputs.decoding import POLICIES, check_decoding
 from rlm_kernel.host.inputs.json_file import PIECE_CHARACTERS
 from rlm_kernel.host.inputs.paths import from_paths
-from rlm_kernel.host.inputs.prepare import CHUNK
+from rlm_kernel.host.inputs.prepared import CHUNK
 
 MEBI = 1 << 20
 
@@ -286,7 +286,7 @@ class TestPaths:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "book.txt").write_text("text")
-        monkeypatch.setattr("rlm_kernel.host.inputs.prepare.check", lambda *_, **__: None)
+        monkeypatch.setattr("rlm_kernel.host.inputs.prepared.check", lambda *_, **__: None)
         with pytest.raises(ContextError, match="gone.txt"):
             prepare(tmp_path / "gone.txt", tmp_path, "context_0")
         (tmp_path / "full").symlink_to("/dev/full")

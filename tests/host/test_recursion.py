@@ -79,6 +79,9 @@ async def test_at_the_depth_limit_the_input_stands_behind_the_task_of_a_plain_ca
         ("rlm_query(3)", "a prompt is a str, not int"),
         ("rlm_query('q', context='')", "context= is empty"),
         ("llm_query('q', schema={'type': 'nonsense'})", "nonsense"),
+        ("llm_query('q', 5)", "model= is the name of a model, not int"),
+        ("llm_query('q', cache='a')", "cache= is True or False"),
+        ("rlm_query('q', tools=[len])", "tools= are functions that were defined in a cell"),
         ("llm_query('q', schema=3)", "schema= is a JSON schema"),
     ],
 )
@@ -99,7 +102,7 @@ async def test_each_depth_may_have_its_own_model_and_code_may_name_one() -> None
     completion = await RLM(root, sub_model=sub, models=models, max_depth=3).acompletion("q", "c")
     assert completion.answer == "ok!"
     assert [node.model for node in nodes(completion)] == ["zero", "one", "two"]
-    assert set(completion.usage_summary["model_usage_summaries"]) == {"zero", "one", "two", "sub", "three"}
+    assert set(completion.usage_summary.model_usage_summaries) == {"zero", "one", "two", "sub", "three"}
 
 
 async def test_code_may_choose_a_childs_root_model() -> None:
@@ -114,7 +117,7 @@ async def test_plain_calls_of_a_child_go_to_the_sub_model_too() -> None:
     asked = ScriptedModel([done("llm_query('plain')")], "child")
     completion = await RLM(root, sub_model=lambda m: "cheap", child_model=asked, max_depth=2).acompletion("q", "c")
     assert completion.answer == "cheap"
-    assert completion.usage_summary["model_usage_summaries"]["dear"]["total_calls"] == 1
+    assert completion.usage_summary.model_usage_summaries["dear"].total_calls == 1
 
 
 async def test_children_inherit_the_options_whole() -> None:
@@ -133,6 +136,14 @@ async def test_children_may_have_other_tools_or_none() -> None:
     options: dict[str, Any] = {"tools": {"f": lambda: 1}, "sub_tools": {"g": lambda: 2}}
     completion = await RLM(root, child_model=asked, max_depth=2, **options).acompletion("q", "c")
     assert completion.answer == [1, "[False, 2]"]
+
+
+async def test_a_child_may_get_functions_that_the_model_wrote() -> None:
+    code = "def double(n):\n    return 2 * n"
+    root = ScriptedModel([cell(code), done("rlm_query('q', context='abc', tools=[double])")])
+    asked = ScriptedModel([done("double(len(context))")])
+    completion = await RLM(root, child_model=asked, max_depth=2).acompletion("q", "c")
+    assert completion.answer == "6"
 
 
 async def test_a_childs_answer_may_have_a_schema_and_comes_back_as_a_value() -> None:

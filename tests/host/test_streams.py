@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import threading
 import time
 from typing import Any
@@ -141,8 +143,29 @@ class TestAsRlmsCallsIt:
         assert 0 < completion.execution_time <= time.monotonic() - started + 1
         assert completion.root_model == "demo/root"
         summary = completion.usage_summary
-        assert summary["model_usage_summaries"]["demo/root"]["total_calls"] == 1
-        assert summary["total_cost"] is None
+        assert summary.model_usage_summaries["demo/root"].total_calls == 1
+        assert summary.model_usage_summaries["demo/root"].total_input_tokens is None
+        assert summary.to_dict()["total_cost"] is None
+
+    def test_an_input_that_is_no_text(self) -> None:
+        root = ScriptedModel([done("context[1]")])
+        rlm = RLM(root)
+        assert rlm.completion(["a", "b"]).response == "b"
+        rlm.close()
+
+    def test_after_a_ctrl_c_there_is_what_there_was(self) -> None:
+        def interrupted(messages: list[dict[str, str]]) -> str:
+            if len(messages) > 2:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(5)
+            return cell("answer['content'] = 'so far'")
+
+        rlm = RLM(interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            rlm.completion("q", "c")
+        assert rlm.last is not None
+        assert rlm.last.completion is not None
+        assert (rlm.last.completion.answer, rlm.last.completion.stop_reason) == ("so far", "cancelled")
 
     def test_both_forms_at_once_are_refused(self) -> None:
         with pytest.raises(RLMError, match="root_prompt="):

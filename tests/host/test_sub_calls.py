@@ -75,6 +75,11 @@ class TestSchema:
         assert (await RLM(root, sub_model=sub).acompletion("q", "c")).answer == 1748
         assert "JSON" in heard(sub)
 
+    async def test_a_schema_in_the_models_place_is_how_another_harness_writes_it(self) -> None:
+        root = ScriptedModel([done(f"llm_query('when?', {self.SCHEMA})['year']")])
+        sub = ScriptedModel(['{"year": 1747}'])
+        assert (await RLM(root, sub_model=sub).acompletion("q", "c")).answer == 1747
+
     async def test_a_reply_that_does_not_fit_is_asked_for_again(self) -> None:
         sub = ScriptedModel(["in spring", '{"year": "1747"}', '{"year": 1747}'])
         root = ScriptedModel([done(f"llm_query('when?', schema={self.SCHEMA})")])

@@ -14,7 +14,8 @@ import pytest_asyncio
 
 from rlm_kernel import RLM, ScriptedModel, wire
 from rlm_kernel.errors import ContextError
-from rlm_kernel.host.inputs import CHUNK, prepare
+from rlm_kernel.host.inputs import prepare
+from rlm_kernel.host.inputs.prepared import CHUNK
 from rlm_kernel.host.session import Session
 from rlm_kernel.kernel import text
 from rlm_kernel.kernel.text import PIECE_BYTES, read_text

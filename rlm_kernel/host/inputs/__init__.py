@@ -2,7 +2,7 @@
 
 | file | idea |
 |---|---|
-| `prepare.py` | refuses what can never be an input, and writes or shows the rest |
+| `prepared.py` | refuses what can never be an input, and writes or shows the rest |
 | `formats.py` | what a file is, by its suffix or by the option |
 | `paths.py` | files, folders and globs |
 | `json_file.py`, `frames.py` | lists and dicts; pandas and polars frames |
@@ -10,6 +10,6 @@
 | `foreign.py` | what JSON cannot hold, where it is, and what to pass instead |
 """
 
-from rlm_kernel.host.inputs.prepare import check, prepare, single_file, uploaded
+from rlm_kernel.host.inputs.prepared import check, prepare, single_file, uploaded
 
 __all__ = ["check", "prepare", "single_file", "uploaded"]

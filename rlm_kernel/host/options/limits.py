@@ -46,7 +46,7 @@ class Limits:
     max_errors
         Turns in a row, of one node, whose cells failed or that had none.
     max_repeats
-        Identical replies in a row of one node's root model.
+        Turns in a row of one node with the same reply and the same outputs.
     cell_seconds
         A cell's own running time; waiting for sub-calls does not count.
     max_concurrency
