@@ -36,7 +36,7 @@ from zmq.eventloop.zmqstream import ZMQStream
 
 from rlm_kernel import wire
 from rlm_kernel.errors import ContextError
-from rlm_kernel.kernel import context
+from rlm_kernel.kernel import context, traces
 from rlm_kernel.kernel.bridge import Bridge
 from rlm_kernel.kernel.namespace import Namespace
 from rlm_kernel.kernel.output import BoundedSession, BoundedStream, allowance
@@ -58,6 +58,7 @@ class RLMKernel(IPythonKernel):
         self._went_too_far = False
         self.bridge = Bridge(self)
         self.namespace = Namespace(self.shell.user_ns, self.bridge)
+        traces.install(self.shell)
         self.control_handlers["rlm_attach_request"] = self.rlm_attach_request
         self.shell_handlers["rlm_load_request"] = self.rlm_load_request
         self.shell_handlers["rlm_bind_request"] = self.rlm_bind_request

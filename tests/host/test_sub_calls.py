@@ -56,6 +56,13 @@ class TestCache:
         assert seen == ["x"]
         assert [event.cached for event in events_of(completion, events.CallFinished)] == [True]
 
+    async def test_a_failed_call_shows_the_cells_code_and_none_of_ours(self) -> None:
+        root = ScriptedModel([cell("def f():\n    return llm_query('x')\nf()"), done("1")])
+        await RLM(root, sub_model=ScriptedModel([])).acompletion("q", "c")
+        assert "return llm_query('x')" in heard(root)
+        assert "rlm_kernel" not in heard(root)
+        assert len(heard(root)) < 700
+
     async def test_failures_are_not_kept(self) -> None:
         sub = ScriptedModel([ValueError("first"), "second"])
         root = ScriptedModel([cell("llm_query('x')"), done("llm_query('x')")])
