@@ -27,6 +27,7 @@ StopReason = Literal[
     "max_seconds",
     "max_errors",
     "max_repeats",
+    "max_restarts",
     "cancelled",
     "error",
 ]

@@ -167,6 +167,18 @@ class Ledger:
             if most is not None and count >= most:
                 raise LimitReached(name, most)
 
+    def check_restarts(self, restarts: int) -> None:
+        """Look at how often a node's kernel had to be started again.
+
+        Raises
+        ------
+        LimitReached
+            Too often.
+        """
+        most = self.limits.max_restarts
+        if most is not None and restarts > most:
+            raise LimitReached("max_restarts", most)
+
     @asynccontextmanager
     async def clock(self) -> AsyncIterator[None]:
         """End what runs inside when the run's time is up.

@@ -34,9 +34,17 @@ async def to_the_end(coroutine: Coroutine[Any, Any, None]) -> None:
     task.result()
 
 
-@cache
 def get() -> asyncio.AbstractEventLoop:
-    """Return the private loop, whose thread starts with the first call."""
+    """Return the private loop, whose thread starts with the first call; from any thread the same."""
+    with _first:
+        return _started()
+
+
+_first = threading.Lock()
+
+
+@cache
+def _started() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     # A daemon: a run that nobody waits for must not keep the program from ending.
     threading.Thread(target=loop.run_forever, name="rlm-loop", daemon=True).start()

@@ -73,6 +73,7 @@ class Node:
         self._errors = self._repeats = 0
         """Turns in a row that failed, and that were the same."""
         self._last_turn: Any = None
+        self._restarts = 0
         self.broker = Broker(self)
         file = inputs.single_file(task.context)
         tools = shared.sub_tools if ledger.depth else shared.tools
@@ -177,6 +178,8 @@ class Node:
         if result.restart is not None:
             record.restart, record.lost, self.repl.variables = result.restart, self.repl.variables, {}
             bus.emit(events.Note(node=self.id, text=f"The kernel was restarted: {result.restart}."))
+            self._restarts += 1
+            self.ledger.check_restarts(self._restarts)
         if result.report is not None:
             self.repl.variables = result.report.variables
             if result.report.text:

@@ -20,6 +20,7 @@ import platform
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -281,6 +282,7 @@ class RLMKernelApp(IPKernelApp):
 def main(connection: dict[str, Any], descriptors: Mapping[str, int]) -> None:
     """Be a kernel until the host ends it."""
     sys.setswitchinterval(SWITCH_INTERVAL)
+    warnings.filterwarnings("ignore", message="To exit: use")  # sys.exit() ends the cell here, and that is fine
     config = Config()
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"

@@ -129,16 +129,17 @@ class Namespace:
             name
             for name, value in self._ns.items()
             if not (name.startswith("_") or name in self._hidden or name in self._reserved)
-            and not isinstance(value, ModuleType | FunctionType | type)
+            and not issubclass(type(value), ModuleType | FunctionType | type)  # isinstance asks the value itself
         ]
         return {name: _kind(self._ns[name]) for name in names[-LISTED_VARIABLES:]}
 
 
 def _kind(value: Any) -> str:
     """Name a value's type; a sub-call's text is a str, whatever else it can do."""
-    if isinstance(value, Reply | FailedCall):
+    kind = type(value)
+    if issubclass(kind, Reply | FailedCall):
         return "str"
-    return "list" if isinstance(value, Replies) else type(value).__name__
+    return "list" if issubclass(kind, Replies) else kind.__name__
 
 
 def _json_value(content: Any) -> tuple[bool, Any]:

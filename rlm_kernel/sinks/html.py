@@ -52,7 +52,9 @@ def render_text(tree: Tree) -> str:
     answer = _cut(tree.answer or tree.error or absent, TEXT_CHARACTERS)
     rows = [answer, "", f"[{state(tree)}] {totals(tree)}"]
     for iteration in tree.root.iterations:
-        rows.append(f"  {iteration.index}. {line(words(iteration.text[:TEXT_CHARACTERS]), 90) or '(no words)'}")
+        said = line(words(iteration.text[:TEXT_CHARACTERS]), 90) or "(no words)"
+        took = measures(iteration)
+        rows.append(f"  {iteration.index}. {said}{f' ({took})' if took else ''}")
         for cell in iteration.cells:
             calls = f", {count(len(cell.calls), 'call')}" if cell.calls else ""
             rows.append(

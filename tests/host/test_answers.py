@@ -108,6 +108,18 @@ class TestTurns:
         assert completion.stop_reason == "max_errors"
         assert len(root.requests) == 5
 
+    async def test_a_model_that_kills_its_kernel_again_and_again_is_stopped(self) -> None:
+        root = ScriptedModel([cell(f"import os; os._exit({n})") for n in range(1, 9)])
+        completion = await RLM(root, max_restarts=1).acompletion("q", "c")
+        assert completion.stop_reason == "max_restarts"
+        assert len(root.requests) == 2
+
+    async def test_a_variable_that_may_not_even_be_looked_at_hinders_nothing(self) -> None:
+        lazy = "class Lazy:\n    @property\n    def __class__(self): raise RuntimeError('not bound')\nlazy = Lazy()"
+        root = ScriptedModel([cell(lazy), done("7")])
+        assert (await RLM(root).acompletion("q", "c")).answer == 7
+        assert "lazy (Lazy)" in heard(root, 1)
+
     async def test_only_the_first_cell_runs_where_that_is_asked_for(self) -> None:
         reply = f"{cell('x = 1')}\nOutput: 2\n{cell('x = 2')}"
         root = ScriptedModel([reply, done("x")])

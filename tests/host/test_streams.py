@@ -8,12 +8,14 @@ import os
 import signal
 import threading
 import time
+from functools import cache
 from typing import Any
 
 import pytest
 
 from rlm_kernel import RLM, RLMError, ScriptedModel
 from rlm_kernel.events import types as events
+from rlm_kernel.host import loop
 from rlm_kernel.sinks import journal
 from tests.host.script import cell, done, events_of
 
@@ -123,6 +125,24 @@ def test_two_readers_of_a_started_run_both_end() -> None:
     assert isinstance(seen[-1], events.RunFinished)
     assert list(run) == []
     assert run.result().answer == 1
+
+
+def test_all_threads_share_one_private_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = loop._started
+    monkeypatch.setattr(loop, "_started", cache(started.__wrapped__))
+    barrier, loops = threading.Barrier(8), []
+
+    def first() -> None:
+        barrier.wait()
+        loops.append(loop.get())
+
+    threads = [threading.Thread(target=first) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(loops)) == 1
+    loops[0].call_soon_threadsafe(loops[0].stop)
 
 
 class TestAsRlmsCallsIt:

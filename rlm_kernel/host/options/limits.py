@@ -16,12 +16,22 @@ NUMBERS = {
     "max_seconds": Number(least=0.001, unit=" of seconds", optional=True, whole=False),
     "max_errors": Number(optional=True),
     "max_repeats": Number(least=2, optional=True),
+    "max_restarts": Number(least=0, optional=True),
     "cell_seconds": Number(least=0.001, unit=" of seconds", whole=False),
     "max_concurrency": Number(),
     "max_children": Number(),
 }
 
-RAISABLE = ("max_iterations", "max_calls", "max_tokens", "max_cost", "max_seconds", "max_errors", "max_repeats")
+RAISABLE = (
+    "max_iterations",
+    "max_calls",
+    "max_tokens",
+    "max_cost",
+    "max_seconds",
+    "max_errors",
+    "max_repeats",
+    "max_restarts",
+)
 """The limits that may be raised when they have ended a run."""
 
 
@@ -47,6 +57,8 @@ class Limits:
         Turns in a row, of one node, whose cells failed or that had none.
     max_repeats
         Turns in a row of one node with the same reply and the same outputs.
+    max_restarts
+        How often one node's kernel may die and be started again.
     cell_seconds
         A cell's own running time; waiting for sub-calls does not count.
     max_concurrency
@@ -63,6 +75,7 @@ class Limits:
     max_seconds: float | None = None
     max_errors: int | None = None
     max_repeats: int | None = 3
+    max_restarts: int | None = 3
     cell_seconds: float = 120.0
     max_concurrency: int = 64
     max_children: int = 8
