@@ -128,3 +128,21 @@ def test_the_loop_fits_on_one_screen() -> None:
     )
     assert loop.end_lineno is not None
     assert loop.end_lineno - loop.lineno < 45
+
+
+def test_no_constructor_takes_more_than_ten_parameters() -> None:
+    """Written by hand or by a dataclass; the options are flat by design, each group of them in a file of its own."""
+    for file in files("rlm_kernel"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ClassDef) or "host/options" in str(file):
+                continue
+            if any(isinstance(base, ast.Name) and base.id == "Event" for base in node.bases):
+                continue
+            written = [f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__"]
+            made = any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+            for function in written:
+                count = len(function.args.args) + len(function.args.kwonlyargs) - 1
+                assert count <= 10, f"{file.relative_to(ROOT)}: {node.name} takes {count}"
+            if made and not written:
+                required = [f for f in node.body if isinstance(f, ast.AnnAssign) and f.value is None]
+                assert len(required) <= 10, f"{file.relative_to(ROOT)}: {node.name} needs {len(required)}"

@@ -10,9 +10,10 @@ from typing import Any
 
 from rlm_kernel.events import types as events
 from rlm_kernel.events.values import Message
+from rlm_kernel.host.asking import ask
 from rlm_kernel.host.ledger import Ledger
 from rlm_kernel.host.prompts import Scene
-from rlm_kernel.host.providers import Model, Reply
+from rlm_kernel.host.providers import Model, OnText, Reply
 from rlm_kernel.host.shared import Shared
 from rlm_kernel.host.windows import CHARACTERS_PER_TOKEN
 
@@ -89,14 +90,16 @@ class Dialogue:
     def is_near_window(self) -> bool:
         """Whether the history fills so much of the model's window that it should be summarized."""
         part, size = self._shared.options.compaction, self._size()
-        return part is not None and size >= part * (self._shared.windows.of(self.model.name, size) or UNKNOWN_WINDOW)
+        return part is not None and size >= part * (
+            self._shared.models.windows.of(self.model.name, size) or UNKNOWN_WINDOW
+        )
 
     async def compact(self) -> None:
         """Replace all but the opening by a summary of the model's own."""
         opening, rest = self.history[: self._opening], self.history[self._opening :]
         if not rest:
             return
-        reply = await self._complete([*self.history, self._shared.prompts.summarize()], None)
+        reply = await self._complete([*self.history, self._shared.prompts.summarize()])
         summary = reply.text or reply.reasoning
         self.record += [[asdict(message) for message in rest], {"type": "summary", "content": summary}]
         self.history = self._shared.prompts.compacted(opening, summary)
@@ -114,13 +117,8 @@ class Dialogue:
             )
         )
 
-    async def _complete(self, messages: Sequence[Message], on_text: Any) -> Reply:
-        name, ledger = self.model.name, self._ledger
-        self._shared.windows.check(name, sum(len(message.content) for message in messages))
-        async with ledger.request(name, messages) as reserved, self._shared.widths.of(name):
-            reply = await self.model.complete(messages, on_text, max_tokens=reserved.max_tokens)
-            usage = ledger.charge(name, messages, reply.text, reply.usage)
-        return Reply(reply.text, usage, reply.reasoning, reply.finish)
+    async def _complete(self, messages: Sequence[Message], on_text: OnText | None = None) -> Reply:
+        return await ask(self._shared.models, self._ledger, self.model, messages, on_text)
 
     def _size(self) -> int:
         """Tokens of the history, as counted by the provider where it did, else estimated."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from rlm_kernel.errors import RLMError
-from rlm_kernel.host.options.models import ModelChoice, ModelLike
+from rlm_kernel.errors import OptionError, RLMError
+from rlm_kernel.host.options import ModelLike, Options
+from rlm_kernel.host.prices import Prices
 from rlm_kernel.host.providers import Model, ModelOptions, resolve
 from rlm_kernel.host.width import Widths
+from rlm_kernel.host.windows import Windows
 
 DEFAULT_MODEL = "policy/map-reduce"
 DEFAULT_SUB_MODEL = "local/smollm2"
@@ -17,15 +19,30 @@ DEFAULT_SUB_MODEL = "local/smollm2"
 class Models:
     """Every model of a run, found before anything is asked.
 
+    Parameters
+    ----------
+    options
+        The run's.
+    judges
+        Models that hooks ask.
+
+    Attributes
+    ----------
+    root, sub
+        The run's root model, and the one of plain sub-calls.
+    widths, prices, windows
+        How many requests each provider gets at once, what the models cost, and how much they read.
+
     Raises
     ------
     OptionError
-        A model, its provider or its key is missing.
+        A model, its provider or its key is missing; or, where money is limited, a price.
     """
 
-    def __init__(self, choice: ModelChoice, widths: Widths, judges: Iterable[str] = ()) -> None:
-        self._choice = choice
-        self._widths = widths
+    def __init__(self, options: Options, judges: Iterable[str] = ()) -> None:
+        choice = self._choice = options
+        self.widths = Widths(options.max_concurrency)
+        self.prices = Prices(options.prices)
         self._main: ModelLike = DEFAULT_MODEL if choice.model is None else choice.model
         sub: ModelLike | None = choice.sub_model
         if sub is None and isinstance(self._main, str) and self._main.startswith("policy/"):
@@ -38,6 +55,9 @@ class Models:
         self._at_depth = {d: self._find(m, sub=False) for d, m in choice.models.items() if isinstance(d, int)}
         self._aliases = {a: self._find(m, sub=True) for a, m in choice.models.items() if isinstance(a, str)}
         self._judges = {name: self._find(name, sub=True) for name in judges}
+        self.windows = Windows(self.prices, self.root.name, options.context_window)
+        if options.max_cost is not None:
+            self._check_prices()
 
     def at(self, depth: int) -> Model:
         """Return the root model of a node at a depth; 0 is the run's root."""
@@ -79,6 +99,14 @@ class Models:
         for model in self.all:
             await model.aclose()
 
+    def _check_prices(self) -> None:
+        for model in self.all:
+            if self.prices.ceiling(model.name, 1, 1) is None:
+                raise OptionError(
+                    f"max_cost needs the price of {model.name}, which is not known. "
+                    f"Pass prices={{{model.name!r}: (input, output)}} in US dollars for a million tokens."
+                )
+
     def _find(self, model: ModelLike, *, sub: bool) -> Model:
         key = (model if isinstance(model, str) else id(model), sub)
         if key not in self._found:
@@ -87,7 +115,7 @@ class Models:
             address = {"base_url": choice.base_url, "api_key": choice.api_key} if same else {}
             sampling = choice.sub_sampling if sub else choice.sampling
             name = model if isinstance(model, str) else getattr(model, "name", "scripted")
-            overloaded = self._widths.of(name).overloaded
+            overloaded = self.widths.of(name).overloaded
             options = ModelOptions(**address, sampling=sampling, on_overload=overloaded)
             self._found[key] = resolve(model, options)
         return self._found[key]

@@ -69,7 +69,7 @@ class Run:
         self._bus = Bus([self._journal, self._tree.apply, self._put, self._tell])
         self._shared = Shared.of(options, self._bus, None if conversation is None else conversation.box)
         self._bus.redact = self._shared.redactor.event
-        self._ledger = Ledger(options, self._shared.prices)
+        self._ledger = Ledger(options, self._shared.models.prices)
         self._node: Node | None = None
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._listeners: list[asyncio.Queue[Event | None]] = []

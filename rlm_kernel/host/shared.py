@@ -5,21 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rlm_kernel.errors import OptionError
 from rlm_kernel.host import prompts
 from rlm_kernel.host.answers.answer_type import AnswerType
 from rlm_kernel.host.bus import Bus
 from rlm_kernel.host.cache import Cache
 from rlm_kernel.host.models import Models
 from rlm_kernel.host.options import Options
-from rlm_kernel.host.prices import Prices
 from rlm_kernel.host.prompts import Prompts
 from rlm_kernel.host.redaction import Redactor
 from rlm_kernel.host.sandboxes.box import Box
 from rlm_kernel.host.tools import Tools
 from rlm_kernel.host.verify import Verifiers
-from rlm_kernel.host.width import Widths
-from rlm_kernel.host.windows import Windows
 
 CHILD_QUESTION = "Do what `context` asks, and answer it."
 """The question, where only an input was given."""
@@ -31,9 +27,6 @@ class Shared:
 
     options: Options
     models: Models
-    widths: Widths
-    prices: Prices
-    windows: Windows
     prompts: Prompts
     cache: Cache
     verifiers: Verifiers
@@ -53,20 +46,13 @@ class Shared:
             A model, its key, a price, a tool, a secret or a hook is missing or cannot work.
         """
         verifiers = Verifiers(options.before_call, options.after_call)
-        widths = Widths(options.max_concurrency)
-        models = Models(options, widths, verifiers.models)
-        prices = Prices(options.prices)
-        if options.max_cost is not None:
-            _check_prices(models, prices)
+        models = Models(options, verifiers.models)
         tools = Tools.of(options.tools, private=models.secrets)
         sub_tools = tools if options.sub_tools is None else Tools.of(options.sub_tools, private=models.secrets)
         AnswerType.of(options.answer_type)
         return cls(
             options=options,
             models=models,
-            widths=widths,
-            prices=prices,
-            windows=Windows(prices, models.root.name, options.context_window),
             prompts=prompts.of(options),
             cache=Cache(options.cache),
             verifiers=verifiers,
@@ -76,15 +62,6 @@ class Shared:
             tools=tools,
             sub_tools=sub_tools,
         )
-
-
-def _check_prices(models: Models, prices: Prices) -> None:
-    for model in models.all:
-        if prices.ceiling(model.name, 1, 1) is None:
-            raise OptionError(
-                f"max_cost needs the price of {model.name}, which is not known. "
-                f"Pass prices={{{model.name!r}: (input, output)}} in US dollars for a million tokens."
-            )
 
 
 @dataclass(frozen=True)

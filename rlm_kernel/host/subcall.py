@@ -16,6 +16,7 @@ from rlm_kernel.events.values import Message, Usage
 from rlm_kernel.host import engine
 from rlm_kernel.host.answers.answer_type import AnswerType
 from rlm_kernel.host.answers.structured import MismatchError, Structured
+from rlm_kernel.host.asking import ask
 from rlm_kernel.host.providers import Model
 from rlm_kernel.host.shared import CHILD_QUESTION, Task
 from rlm_kernel.host.uploads import Upload
@@ -182,7 +183,7 @@ class _Way:
     async def _cached(self, job: Job) -> str:
         """Answer from the cache, or ask and keep the answer."""
 
-        async def ask() -> tuple[str, None]:
+        async def asked() -> tuple[str, None]:
             if not self._counted:  # the one that was on its way did not arrive
                 self._node.ledger.start_call()
                 self._counted = True
@@ -190,7 +191,7 @@ class _Way:
 
         # A callable's name says nothing in another process, and a child's answer depends on more than the key says.
         keep = "/" in job.model.name and job.kind == "llm"
-        answered = await self._shared.cache.answer(self._key(job), ask, model=job.model.name, keep=keep)
+        answered = await self._shared.cache.answer(self._key(job), asked, model=job.model.name, keep=keep)
         self.cached = answered.cached and self.cached is not False
         return answered.text
 
@@ -225,12 +226,9 @@ class _Way:
         ModelError
             It failed, or said nothing.
         """
-        self._shared.windows.check(model.name, len(prompt))
-        messages, ledger = [Message("user", prompt)], self._node.ledger
-        async with ledger.request(model.name, messages) as reserved, self._shared.widths.of(model.name):
-            reply = await model.complete(messages, max_tokens=reserved.max_tokens)
-            self.usage += ledger.charge(model.name, messages, reply.text, reply.usage)
-        return reply.text or reply.reasoning
+        reply = await ask(self._shared.models, self._node.ledger, model, [Message("user", prompt)])
+        self.usage += reply.usage
+        return reply.text if reply.text.strip() else reply.reasoning
 
     async def _child(self, job: Job) -> str:
         """Run a child RLM to its end."""

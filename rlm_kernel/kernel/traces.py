@@ -6,9 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import rlm_kernel
-
-PACKAGE = str(Path(rlm_kernel.__file__).parent)
+PACKAGE = str(Path(__file__).parents[1])
 
 
 def install(shell: Any) -> None:

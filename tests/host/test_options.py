@@ -10,11 +10,10 @@ import pytest
 from rlm_kernel import RLM, OptionError, ScriptedModel
 from rlm_kernel.host.models import Models
 from rlm_kernel.host.options import Options
-from rlm_kernel.host.width import Widths
 
 
 def models_of(**options: Any) -> Models:
-    return Models(Options.of(**options), Widths(8))
+    return Models(Options.of(**options))
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,8 @@ NUMBERS = {
 }
 
 RAISABLE = (
-    "max_iterations",
-    "max_calls",
-    "max_tokens",
-    "max_cost",
-    "max_seconds",
-    "max_errors",
-    "max_repeats",
-    "max_restarts",
+    *("max_iterations", "max_calls", "max_tokens", "max_cost", "max_seconds"),
+    *("max_errors", "max_repeats", "max_restarts"),
 )
 """The limits that may be raised when they have ended a run."""
 
