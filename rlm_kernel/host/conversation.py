@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rlm_kernel import wire
 from rlm_kernel.errors import RLMError
@@ -12,9 +12,6 @@ from rlm_kernel.host.repl import Repl
 from rlm_kernel.host.sandboxes.box import Box
 from rlm_kernel.host.tools import Tools
 
-if TYPE_CHECKING:
-    from rlm_kernel.host.run import Run
-
 
 class Conversation:
     """The REPL that the completions of one ``with RLM(...)`` share. Belongs to the event loop that opened it.
@@ -22,13 +19,13 @@ class Conversation:
     Attributes
     ----------
     last
-        The run that used it last.
+        The id of the run that used it last: only that one can go on.
     """
 
     def __init__(self, options: Options, tools: Tools) -> None:
         self.box = Box(options)
         self.repl = Repl(options, self.box, tools)
-        self.last: Run | None = None
+        self.last = ""
         self._busy = asyncio.Lock()
         self._opened = False
 

@@ -102,10 +102,9 @@ class RLM:
         RLMError
             There is no such completion.
         """
-        last = None if self._conversation is None else self._conversation.last
-        if last is None:
+        if self._conversation is None or self.last is None:
             raise RLMError("There is nothing to go on with. Ask a question inside `with RLM(...) as rlm:` first.")
-        return await self._here(last.go_on(**limits))
+        return await self._here(self.last.go_on(**limits))
 
     def go_on(self, **limits: Any) -> Completion:
         """`ago_on` for sync code."""

@@ -100,7 +100,7 @@ class Run:
         RLMError
             No limit has ended it, or its REPL is gone.
         """
-        if self._conversation is None or self._conversation.last is not self or self.completion is None:
+        if self._conversation is None or self._conversation.last != self.id or self.completion is None:
             raise RLMError("Only the last completion of a conversation (`with RLM(...) as rlm:`) can go on.")
         if not self.completion.stop_reason.startswith("max_"):
             raise RLMError(f"This completion was not ended by a limit ({self.completion.stop_reason}). Ask again.")
@@ -208,7 +208,7 @@ class Run:
         async with conversation.turn():
             if self._node is None:
                 self._node = Node(self._shared, self._ledger, self._task, repl=conversation.repl)
-            conversation.last = self
+            conversation.last = self.id
             async with self._node:
                 answer = await engine.run(self._node)
             if answer.stop_reason == "answered":
