@@ -36,9 +36,9 @@ def _fields(cls: type[Any]) -> list[tuple[str, Any, bool]]:
 
 
 def _check(value: Any, hint: Any, where: str) -> Any:
-    origin, args = get_origin(hint), get_args(hint)
-    if hint is Any:
+    if hint is Any or type(value) is hint:  # exact: a bool is no int here
         return value
+    origin, args = get_origin(hint), get_args(hint)
     if origin is Literal and isinstance(value, str) and value in args:
         return value
     if origin in (Union, types.UnionType):
@@ -52,8 +52,6 @@ def _check(value: Any, hint: Any, where: str) -> Any:
         return build(hint, value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1000:
         return float(value)
-    if isinstance(hint, type) and type(value) is hint:  # exact: a bool is no int here
-        return value
     if origin is Literal:
         raise ValueError(f"{where}: {str(value)[:40]!r} is none of {', '.join(map(repr, args))}.")
     raise ValueError(f"{where}: unexpected {type(value).__name__}.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
 from rlm_kernel import schema
@@ -26,11 +27,11 @@ def to_json(event: Event) -> str:
 
     JSON has no NaN and no infinities: inside values they become ``null``.
     """
-    content = {"type": event.type, **{field.name: getattr(event, field.name) for field in fields(event)}}
+    content = {"type": event.type, **_values(event)}
     try:
-        return json.dumps(content, default=_plain, allow_nan=False)
+        return _ENCODER.encode(content)
     except ValueError:
-        return json.dumps(_finite(content), default=_plain, allow_nan=False)
+        return _ENCODER.encode(_finite(content))
 
 
 def from_json(line: str) -> Event:
@@ -56,7 +57,21 @@ def from_json(line: str) -> Event:
 
 
 def _plain(value: Any) -> Any:
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else repr(value)
+    return _values(value) if is_dataclass(value) and not isinstance(value, type) else repr(value)
+
+
+def _values(value: Any) -> dict[str, Any]:
+    """Return a dataclass's fields; the encoder asks again for what is nested."""
+    return {name: getattr(value, name) for name in _names(type(value))}
+
+
+@cache
+def _names(cls: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls))
+
+
+_ENCODER = json.JSONEncoder(default=_plain, allow_nan=False)
+"""Made once: `json.dumps` makes one for each call."""
 
 
 def _finite(value: Any) -> Any:

@@ -109,6 +109,7 @@ class _Way:
         self._node = calls._node
         self._shared = calls._shared
         self._counted = False
+        self._keyed: tuple[Job, str] | None = None
 
     def count(self, job: Job) -> None:
         """Count the call before anything is spent on it, unless an earlier one answers it.
@@ -167,6 +168,11 @@ class _Way:
         return job.cache and self._shared.cache.enabled
 
     def _key(self, job: Job) -> str:
+        if self._keyed is None or self._keyed[0] is not job:
+            self._keyed = job, self._new_key(job)
+        return self._keyed[1]
+
+    def _new_key(self, job: Job) -> str:
         options = self._shared.options
         return self._shared.cache.key(
             job.model.name,
