@@ -62,7 +62,7 @@ def _plain(value: Any) -> Any:
 
 def _values(value: Any) -> dict[str, Any]:
     """Return a dataclass's fields; the encoder asks again for what is nested."""
-    return {name: getattr(value, name) for name in _names(type(value))}
+    return {name: getattr(value, name) for name in _names(type(value))}  # type: ignore[arg-type]
 
 
 @cache
