@@ -61,13 +61,13 @@ class SubCalls:
     async def answer(self, job: Job) -> wire.CallResult:
         """Answer one job and tell the stream. A failure is a result too."""
         node, bus = self._node, self._shared.bus
-        way = _Way(self)
+        flight = _InFlight(self)
         try:
-            way.count(job)
+            flight.count(job)
         except LimitReached as limit:
             return wire.CallResult(limit=limit.limit, maximum=limit.maximum)
-        way.call, started = node.next_call_id(), time.monotonic()
-        call = way.call
+        flight.call, started = node.next_call_id(), time.monotonic()
+        call = flight.call
         bus.emit(
             events.CallRequested(
                 node=node.id, call=call, kind=job.kind, model=job.model.name, prompt=job.prompt, cell=node.running_cell
@@ -75,29 +75,29 @@ class SubCalls:
         )
         status, text, result = "cancelled", "", wire.CallResult(error="The call was cancelled.")
         try:
-            text = await way.go(job)
+            text = await flight.go(job)
             status, result = "ok", wire.CallResult(text=text)
         except LimitReached as limit:
             status, text, result = "error", str(limit), wire.CallResult(limit=limit.limit, maximum=limit.maximum)
         except RLMError as error:
             status, text, result = "error", str(error), wire.CallResult(error=str(error))
         finally:
-            way.settle()
+            flight.settle()
             bus.emit(
                 events.CallFinished(
                     node=node.id,
                     call=call,
                     status=status,  # type: ignore[arg-type]
                     text=text,
-                    usage=way.usage,
+                    usage=flight.usage,
                     seconds=time.monotonic() - started,
-                    cached=bool(way.cached),
+                    cached=bool(flight.cached),
                 )
             )
         return result
 
 
-class _Way:
+class _InFlight:
     """One call under way: what it has used, and whether it cost anything at all."""
 
     def __init__(self, calls: SubCalls) -> None:
@@ -147,7 +147,7 @@ class _Way:
             text = await self._answered(job)
             looked = await verifiers.after(call, text, partial(self._tell, "after"))
             if looked.retry is None:
-                return looked.text if looked.text == text else await self._read(job, looked.text)
+                return looked.text if looked.text == text else await self._rewritten(job, looked.text)
             if tries == RETRIES:
                 raise RLMError(f"The result was refused after {tries} more tries: {looked.retry}")
             tries += 1
@@ -159,8 +159,8 @@ class _Way:
             if self._is_cacheable(job):
                 return await self._cached(job)
             text = await self._asked(job)
-        except _Partial as partial:
-            text = partial.text
+        except _Partial as best:
+            text = best.text
         self.cached = False
         return text
 
@@ -221,6 +221,12 @@ class _Way:
     async def _read(self, job: Job, text: str) -> str:
         """Return a result as the schema wants it."""
         return text if job.schema is None else await asyncio.to_thread(job.schema.read, text)
+
+    async def _rewritten(self, job: Job, text: str) -> str:
+        try:
+            return await self._read(job, text)
+        except MismatchError as error:
+            raise RLMError(f"A hook has rewritten the result to what schema= does not allow: {error}") from None
 
     async def complete(self, prompt: str, model: Model) -> str:
         """Ask a model on the run's account.

@@ -134,6 +134,11 @@ class TestHooks:
         assert "it has no number" in heard(sub, 1)
         assert completion.usage.calls == 3
 
+    async def test_a_result_that_was_rewritten_still_has_to_fit_its_schema(self) -> None:
+        root = ScriptedModel([done("[r.error for r in llm_query_batched(['x'], schema={'type': 'integer'})]")])
+        rlm = RLM(root, sub_model=lambda m: "1", after_call=lambda call, text: Verdict.rewrite("many"))
+        assert "does not allow" in (await rlm.acompletion("q", "c")).answer[0]
+
     async def test_after_two_more_tries_the_call_fails(self) -> None:
         root = ScriptedModel([done("llm_query_batched(['x'])")])
         rlm = RLM(root, sub_model=lambda m: "same", after_call=lambda call, text: Verdict.retry("not good"))
