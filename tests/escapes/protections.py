@@ -12,7 +12,7 @@ import pytest
 from jupyter_client.session import Session as Messages
 
 from rlm_kernel import wire
-from rlm_kernel.host import connection, session, zmtp
+from rlm_kernel.host import calls, connection, zmtp
 from rlm_kernel.host.sandboxes import bubblewrap, seccomp
 from rlm_kernel.host.sandboxes.bubblewrap import BubblewrapProvisioner
 from rlm_kernel.host.sandboxes.warm import WarmParent
@@ -163,7 +163,7 @@ PROTECTIONS = [
     Protection(
         "limit on calls that wait",
         "calls that wait",
-        (replaced(session, "WAITING_CALLS", 1 << 50), replaced(session, "WAITING_BYTES", 1 << 50)),
+        (replaced(calls, "WAITING_CALLS", 1 << 50), replaced(calls, "WAITING_BYTES", 1 << 50)),
     ),
     Protection(
         "signature: each counts once", "replay", (replaced(Messages, "_add_digest", lambda self, signature: None),)
