@@ -335,8 +335,8 @@ async def _calls_that_wait(scene: Scene) -> list[Try]:
         with growing() as memory:
             code = """
 import time
-for number in range(500): to_control(message("rlm_call", call("x" * 1_000_000, str(number))))
-time.sleep(2)
+for number in range(700): to_control(message("rlm_call", call("x" * 1_000_000, str(number))))
+time.sleep(5)  # the host reads as fast as it can; a loaded machine needs seconds for it
 """
             await forge(scene, session, code)
             host.open.set()
@@ -456,7 +456,7 @@ ATTEMPTS: list[Attempt] = [
     attempt("flood of calls", "make 5,000 calls at once", "limit on messages", UNHARMED, _flood_of_calls),
     attempt(
         "calls that wait",
-        "make 500 MB of prompts wait for a slow provider",
+        "make 700 MB of prompts wait for a slow provider",
         "limit on messages",
         UNHARMED,
         _calls_that_wait,
