@@ -41,6 +41,9 @@ VERSION = 1
 MAX_PROMPTS = 100_000
 """Prompts in one batch: each costs the host a task, whatever the limits of the run say."""
 
+CALL_PROMPTS = 1_000
+"""A batch with more prompts crosses as several calls: its replies come in one message."""
+
 PROMPT_CHARACTERS = 4_000_000
 """A longer prompt is refused in the kernel; no model takes it."""
 
@@ -193,7 +196,8 @@ class Call:
 
     ``contexts`` are the inputs of children, sent before as `Part`: one id per prompt, or one for all. ``schema`` is the
     JSON schema of each result, which is then JSON. ``cache`` says whether an earlier answer will do.
-    ``source`` is code that children run first, in their own kernels.
+    ``source`` is code that children run first, in their own kernels. With ``more`` another call of the same batch
+    follows, which may name the same inputs.
     """
 
     id: str
@@ -205,6 +209,7 @@ class Call:
     schema: dict[str, Any] | None = None
     cache: bool = True
     source: str = ""
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)

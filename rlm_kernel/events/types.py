@@ -28,6 +28,7 @@ StopReason = Literal[
     "max_errors",
     "max_repeats",
     "max_restarts",
+    "max_journal_mb",
     "cancelled",
     "error",
 ]

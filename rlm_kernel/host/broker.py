@@ -10,10 +10,12 @@ import asyncio
 import itertools
 import json
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from rlm_kernel import wire
-from rlm_kernel.errors import LimitReached, RLMError
+from rlm_kernel.errors import LimitReached, RLMError, ToolError
 from rlm_kernel.events import types as events
 from rlm_kernel.host.answers.structured import Structured
 from rlm_kernel.host.subcall import Job, SubCalls
@@ -22,6 +24,10 @@ from rlm_kernel.host.uploads import Upload
 if TYPE_CHECKING:
     from rlm_kernel.host.node import Node
 
+SCHEMAS = 2
+"""Of one node, that are looked at at once: each takes a thread of the host's for up to a second."""
+NAME_CHARACTERS = 100
+"""Of a name that the run does not have, where it is told."""
 NOTE_CHARACTERS = 1000
 """Of a `progress` note."""
 
@@ -33,27 +39,36 @@ class Broker:
         self._node = node
         self._sub_calls = SubCalls(node)
         self._numbers = itertools.count(1)
+        self._schemas = asyncio.Semaphore(SCHEMAS)
 
     async def serve(self, call: wire.Call | wire.ToolCall) -> wire.Reply:
         """Answer a call, every prompt of it in order. Called by the session, many at once."""
         if isinstance(call, wire.ToolCall):
             return wire.Reply(call.id, [await self._tool(call)])
-        if len(call.prompts) > wire.MAX_PROMPTS:  # our namespace refuses it, so this is forged
+        if len(call.prompts) > wire.CALL_PROMPTS:  # our bridge cuts it, so this is forged
             return wire.Reply(call.id, [])
+        calls = self._node.repl.session.calls
         try:
-            schema = None if call.schema is None else await asyncio.to_thread(Structured, call.schema)
-            jobs = self._jobs(call, schema)
+            uploads = [calls.uploads.get(name) for name in call.contexts[: wire.CALL_PROMPTS]]
+            jobs = self._jobs(call, uploads, await self._schema(call))
+            with calls.in_own_time() if all(map(self._sub_calls.knows, jobs)) else nullcontext():
+                if len(jobs) == 1:  # the most frequent kind, without a task of its own
+                    return wire.Reply(call.id, [await self._sub_calls.answer(jobs[0])])
+                return wire.Reply(call.id, list(await asyncio.gather(*map(self._sub_calls.answer, jobs))))
         except RLMError as error:
             return wire.Reply(call.id, [wire.CallResult(error=str(error))] * len(call.prompts))
-        try:
-            if len(jobs) == 1:  # the most frequent kind, without a task of its own
-                return wire.Reply(call.id, [await self._sub_calls.answer(jobs[0])])
-            return wire.Reply(call.id, list(await asyncio.gather(*map(self._sub_calls.answer, jobs))))
         finally:
             for upload in call.contexts:
-                self._node.repl.session.calls.uploads.discard(upload)
+                calls.uploads.discard(upload, more=call.more)
 
-    def _jobs(self, call: wire.Call, schema: Structured | None) -> list[Job]:
+    async def _schema(self, call: wire.Call) -> Structured | None:
+        if call.schema is None:
+            return None
+        with self._node.repl.session.calls.in_own_time():
+            async with self._schemas:
+                return await asyncio.to_thread(Structured, call.schema)
+
+    def _jobs(self, call: wire.Call, uploads: Sequence[Upload], schema: Structured | None) -> list[Job]:
         """Turn a call into one job per prompt.
 
         Raises
@@ -68,15 +83,20 @@ class Broker:
         models = node.shared.models
         model = models.named(call.model, models.at(node.ledger.depth + 1) if recursive else models.sub)
         if model is None:
-            raise RLMError(f"Unknown model {call.model!r}. This run has: {', '.join(models.names)}.")
-        uploads: list[Upload | None] = [node.repl.session.calls.uploads.get(name) for name in call.contexts] or [None]
-        if len(uploads) == 1:
-            uploads *= len(call.prompts)
-        if len(uploads) != len(call.prompts):
-            raise RLMError(f"{len(uploads)} contexts for {len(call.prompts)} prompts: expected one for each, or one.")
+            name = str(call.model)[:NAME_CHARACTERS]
+            raise RLMError(f"Unknown model {name!r}. This run has: {', '.join(models.names)}.")
+        if max(map(len, call.prompts), default=0) > wire.PROMPT_CHARACTERS:
+            raise RLMError(f"A prompt has more than {wire.PROMPT_CHARACTERS:,} characters. Send smaller pieces.")
+        each: Sequence[Upload | None] = uploads or [None]
+        if len(call.contexts) <= 1:
+            each = [*each] * len(call.prompts)
+        if max(len(call.contexts), len(each)) != len(call.prompts):
+            raise RLMError(
+                f"{len(call.contexts)} contexts for {len(call.prompts)} prompts: expected one for each, or one."
+            )
         return [
             Job("rlm" if recursive else "llm", prompt, model, upload, schema, call.cache, call.source)
-            for prompt, upload in zip(call.prompts, uploads, strict=True)
+            for prompt, upload in zip(call.prompts, each, strict=True)
         ]
 
     async def _tool(self, call: wire.ToolCall) -> wire.CallResult:
@@ -85,23 +105,54 @@ class Broker:
         if call.tool == "budget":
             return wire.CallResult(text=json.dumps(node.ledger.budget()))
         if call.tool == "progress":
-            bus.emit(events.Note(node=node.id, text=" ".join(map(str, call.args))[:NOTE_CHARACTERS]))
+            note = " ".join(map(str, call.args))[:NOTE_CHARACTERS]
+            try:
+                node.shared.recorder.take(node.ledger, note)
+            except LimitReached as limit:
+                return wire.CallResult(limit=limit.limit, maximum=limit.maximum)
+            bus.emit(events.Note(node=node.id, text=note))
             return wire.CallResult(text="null")
-        number, started = next(self._numbers), time.monotonic()
-        arguments = json.dumps({"args": call.args, "kwargs": call.kwargs})
-        bus.emit(
-            events.ToolStarted(node=node.id, call=number, tool=call.tool, arguments=arguments, cell=node.running_cell)
-        )
-        status, text = "cancelled", ""
+        try:
+            arguments = _arguments(call)
+            node.shared.recorder.take(node.ledger, arguments)
+        except LimitReached as limit:
+            return wire.CallResult(limit=limit.limit, maximum=limit.maximum)
+        except RLMError as error:
+            return wire.CallResult(error=str(error))
+        number, started, name = next(self._numbers), time.monotonic(), call.tool[:NAME_CHARACTERS]
+        bus.emit(events.ToolStarted(node=node.id, call=number, tool=name, arguments=arguments, cell=node.running_cell))
+        status, text, result = "cancelled", "", wire.CallResult(error="The call was cancelled.")
         try:
             async with node.ledger.clock():
                 text = await node.tools.call(call.tool, call.args, call.kwargs)
-            status = "ok"
+            node.shared.recorder.take(node.ledger, text)
+            status, result = "ok", wire.CallResult(text=text)
         except LimitReached as limit:
-            status, text = "error", str(limit)
+            status, text, result = "error", str(limit), wire.CallResult(limit=limit.limit, maximum=limit.maximum)
         except RLMError as error:
-            status, text = "error", str(error)
+            status, text, result = "error", str(error), wire.CallResult(error=str(error))
         finally:
             seconds = time.monotonic() - started
             bus.emit(events.ToolFinished(node=node.id, call=number, status=status, text=text, seconds=seconds))  # type: ignore[arg-type]
-        return wire.CallResult(text=text) if status == "ok" else wire.CallResult(error=text)
+        return result
+
+
+def _arguments(call: wire.ToolCall) -> str:
+    """Return a tool's arguments as JSON.
+
+    Raises
+    ------
+    ToolError
+        They are what our REPL does not send: too long, or numbers that JSON has not, which pass a tool's own checks.
+    """
+    try:
+        text = json.dumps({"args": call.args, "kwargs": call.kwargs}, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError):
+        raise ToolError(
+            "The arguments hold NaN or infinity, or are nested too deep. JSON has no such numbers."
+        ) from None
+    if len(text) > wire.CALL_CHARACTERS:
+        raise ToolError(
+            f"Arguments of {len(text):,} characters; at most {wire.CALL_CHARACTERS:,} are possible. Pass less."
+        )
+    return text

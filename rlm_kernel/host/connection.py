@@ -86,6 +86,10 @@ class Connection:
         """Read no more messages of a channel, or go on: what is not read waits in the kernel."""
         self._peers[channel].hold(held)
 
+    async def drained(self, channel: str) -> None:
+        """Wait until the kernel has taken most of what was sent to it."""
+        await self._peers[channel].drained.wait()
+
     def close(self) -> None:
         """Close the channels; what was not sent yet is dropped."""
         for peer in self._peers.values():

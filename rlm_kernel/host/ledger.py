@@ -119,8 +119,7 @@ class Ledger:
     @property
     def seconds(self) -> float:
         """Seconds since the run began."""
-        total = self._total
-        return (total.stopped or time.monotonic()) - total.started
+        return (self._total.stopped or time.monotonic()) - self._total.started
 
     def budget(self) -> dict[str, dict[str, Any]]:
         """Return each limit that there is: ``limit``, ``used`` and ``left``."""
@@ -197,7 +196,7 @@ class Ledger:
             if not timeout.expired():
                 raise
             assert self.limits.max_seconds is not None
-            self._spend(LimitReached("max_seconds", self.limits.max_seconds))
+            self.spend(LimitReached("max_seconds", self.limits.max_seconds))
 
     def start_call(self) -> None:
         """Count one sub-call, before anything is spent on it.
@@ -210,7 +209,7 @@ class Ledger:
         self._check()
         total = self._total
         if total.limits.max_calls is not None and total.calls >= total.limits.max_calls:
-            self._spend(LimitReached("max_calls", total.limits.max_calls))
+            self.spend(LimitReached("max_calls", total.limits.max_calls))
         total.calls += 1
 
     def take_back_call(self) -> None:
@@ -270,7 +269,7 @@ class Ledger:
                     break
             else:
                 limit = short or ("max_tokens" if limits.max_tokens is not None else "max_cost")
-                self._spend(LimitReached(limit, getattr(limits, limit)))
+                self.spend(LimitReached(limit, getattr(limits, limit)))
             total.freed.clear()
             await total.freed.wait()
 
@@ -309,7 +308,8 @@ class Ledger:
             return 0.0
         return self._total.prices.ceiling(model, tokens_in, max(tokens_out, 0)) or 0.0
 
-    def _spend(self, limit: LimitReached) -> None:
+    def spend(self, limit: LimitReached) -> None:
+        """Let the run end, with a limit that is spent, and raise it."""
         self._total.spent = self._total.spent or limit
         self._total.freed.set()  # who waits has nothing to wait for
         raise limit

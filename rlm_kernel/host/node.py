@@ -121,6 +121,8 @@ class Node:
         try:
             if self._own_repl:
                 await loop.to_the_end(self.repl.close())
+            else:  # nobody waits for what the cells have left under way
+                await loop.to_the_end(self.repl.session.calls.end())
         finally:
             self._say_how_it_ended(error)
 

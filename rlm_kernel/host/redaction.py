@@ -123,6 +123,9 @@ def _forms(value: str) -> Iterator[str]:
     yield repr(value)[1:-1]
     yield json.dumps(value)[1:-1]
     yield json.dumps(value, ensure_ascii=False)[1:-1]
+    for escaped in (repr(value)[1:-1], json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
+        for offset in range(3):
+            yield from _base64(escaped.encode("utf-8", "surrogatepass"), offset)
     data = value.encode("utf-8", "surrogatepass")
     for quoted in (quote(data, ""), quote(data, "/"), quote(data, "!*'()"), quote_plus(data)):
         yield quoted

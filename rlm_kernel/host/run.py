@@ -212,7 +212,10 @@ class Run:
             async with self._node:
                 answer = await engine.run(self._node)
             if answer.stop_reason == "answered":
-                await self._node.remember()
+                try:
+                    await self._node.remember()
+                except RLMError as error:  # the kernel's fault, and the answer is there
+                    self._bus.emit(Note(text=f"The REPL does not hold this completion's messages: {error}"))
             return answer.stop_reason
 
     async def _end(self, reason: StopReason, error: str | None) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from rlm_kernel import wire
 from rlm_kernel.errors import ContextError, KernelDied, OptionError, SandboxError, WireError
+from rlm_kernel.host import said
 from rlm_kernel.host.calls import Calls, Serve
 from rlm_kernel.host.cell import CellResult, OnOutput, RunningCell
 from rlm_kernel.host.connection import Connection
@@ -27,6 +28,8 @@ INTERRUPT_SECONDS = 2.0
 """How long a cell has to end after each step of the interrupt ladder."""
 SIGNALS = 4
 """How many signals the ladder's second step sends, evenly over its time: code may catch the first."""
+REQUEST_SECONDS = 5.0
+"""The least time that a kernel in which cells have run has for what the host asks of it between them."""
 POLL_SECONDS = 0.05
 """How often a waiting session looks at the cell's clock."""
 
@@ -55,6 +58,7 @@ class Session:
         self._bind: wire.Bind | None = None
         self._loads: dict[str, wire.Load] = {}
         self._setup: list[str] = []
+        self._ran = False  # whether a cell has, in this kernel, so that it may do anything
         self._cells: dict[str, RunningCell] = {}
         self._calls: Calls | None = None
         self._manager: BoxKernelManager | None = None
@@ -95,15 +99,16 @@ class Session:
             await self._outlive(self._welcome, START_SECONDS)
         except (KernelDied, OSError, TimeoutError, WireError) as error:
             assert self._folder is not None
-            log = self._folder.log_file.read_text(errors="replace").strip().splitlines()
-            reason = log[-1] if log else str(error) or "no answer"
-            name = self._box.options.sandbox
-            raise SandboxError(f"The kernel did not start in sandbox={name!r}: {reason}") from error
+            log = self._folder.log_file.read_text(errors="replace").strip()
+            reason = log.splitlines()[-1] if log else str(error) or "no answer"
+            raise SandboxError(
+                f"The kernel did not start in sandbox={self._box.options.sandbox!r}: {reason}"
+            ) from error
 
     async def bind(self, names: wire.Bind) -> None:
         """Give the REPL its tools, and a fresh ``answer``. A restart gives them again."""
         self._bind = names
-        await self._outlive(self._channels.request("shell", "rlm_bind_request", wire.encode(names)), None)
+        await self._ask("rlm_bind_request", wire.encode(names))
 
     async def set_up(self, code: str) -> None:
         """Run code of the caller's before any of a model's. A restart runs it again.
@@ -113,10 +118,10 @@ class Session:
         OptionError
             It failed.
         """
-        said: list[str] = []
-        status = (await self.execute(code, lambda kind, data: said.append(str(data.get("text/plain", ""))))).status
+        shown: list[str] = []
+        status = (await self.execute(code, lambda kind, data: shown.append(str(data.get("text/plain", ""))))).status
         if status != "ok":
-            last = "".join(said).strip().splitlines()[-1:] or [status]
+            last = "".join(shown).strip().splitlines()[-1:] or [status]
             raise OptionError(f"Setup code failed in the kernel: {last[0]}. Correct setup_code= or the tool's Source.")
         self._setup.append(code)
 
@@ -180,8 +185,10 @@ class Session:
         return result
 
     async def close(self) -> None:
-        """End the kernel. Safe to call at any time, and twice."""
+        """End the kernel and remove its folder. Safe to call at any time, and twice."""
         await self._stop()
+        if self._folder is not None:
+            self._box.discard(self._folder)
 
     @property
     def _provisioner(self) -> Any:
@@ -203,6 +210,7 @@ class Session:
             "allow_stdin": False,
             "stop_on_error": False,
         }
+        self._ran = True
         request = self._channels.send("shell", "execute_request", content)
         self._cells[request] = cell
         try:
@@ -249,15 +257,11 @@ class Session:
             process.cancel()
         if self._channels.breach.done():
             return self._channels.breach.result()
-        status = process.result()
-        if (reason := getattr(self._provisioner, "reason", None)) is not None:
-            return str(reason)
-        if status is None or status >= 0:
-            return f"its process ended with status {status}"
-        return f"its process was ended by signal {-status} ({signal.strsignal(-status)})"
+        return str(getattr(self._provisioner, "reason", None) or said.end(process.result()))
 
     async def _restart(self) -> None:
         await self._stop()
+        self._ran = False
         await self.start()
         if self._bind is not None:
             await self.bind(self._bind)
@@ -268,10 +272,10 @@ class Session:
 
     async def _stop(self) -> None:
         if self._calls is not None:
+            if self._connection is not None:  # first of all: more calls might come while the others end
+                self._connection.close()
             await self._calls.end()
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            connection.close()
+        self._connection = None
         if self._manager is not None:
             await self._manager.end()
             self._manager = None
@@ -279,12 +283,18 @@ class Session:
 
     async def _load(self, load: wire.Load) -> wire.Loaded:
         in_box = str(PurePosixPath(self._provisioner.inputs_in_box(), load.path))
-        message = replace(load, path=in_box)
-        reply = self._channels.request("shell", "rlm_load_request", wire.encode(message))
-        loaded = wire.decode(wire.Loaded, await self._outlive(reply, None))
-        if loaded.error is not None:
-            raise ContextError(f"The context could not be loaded: {loaded.error}")
-        return loaded
+        return said.loaded(await self._ask("rlm_load_request", wire.encode(replace(load, path=in_box))))
+
+    async def _ask(self, msg_type: str, content: dict[str, Any]) -> Any:
+        """Ask something between cells. A kernel that cells have made deaf is restarted, and asked again."""
+        try:
+            seconds = max(self._cell_seconds, REQUEST_SECONDS) if self._ran else None
+            return await self._outlive(self._channels.request("shell", msg_type, content), seconds)
+        except (KernelDied, TimeoutError):
+            if not self._ran:
+                raise
+        await self._restart()
+        return await self._outlive(self._channels.request("shell", msg_type, content), None)
 
     async def _first(self, future: asyncio.Future[Any], seconds: float | None) -> None:
         waited: set[asyncio.Future[Any]] = {future, self._death}

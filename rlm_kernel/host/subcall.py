@@ -58,12 +58,17 @@ class SubCalls:
         self._shared = node.shared
         self._children = asyncio.Semaphore(node.ledger.limits.max_children)
 
+    def knows(self, job: Job) -> bool:
+        """Whether a job costs nothing, because an earlier one answers it."""
+        return _InFlight(self).is_known(job)
+
     async def answer(self, job: Job) -> wire.CallResult:
         """Answer one job and tell the stream. A failure is a result too."""
         node, bus = self._node, self._shared.bus
         flight = _InFlight(self)
         try:
             flight.count(job)
+            self._shared.recorder.take(node.ledger, job.prompt)
         except LimitReached as limit:
             return wire.CallResult(limit=limit.limit, maximum=limit.maximum)
         flight.call, started = node.next_call_id(), time.monotonic()
@@ -76,6 +81,7 @@ class SubCalls:
         status, text, result = "cancelled", "", wire.CallResult(error="The call was cancelled.")
         try:
             text = await flight.go(job)
+            self._shared.recorder.take(node.ledger, text)
             status, result = "ok", wire.CallResult(text=text)
         except LimitReached as limit:
             status, text, result = "error", str(limit), wire.CallResult(limit=limit.limit, maximum=limit.maximum)
@@ -119,10 +125,13 @@ class _InFlight:
         LimitReached
             Sub-calls, or something else of the run, are used up.
         """
-        free = not self._shared.verifiers and self._is_cacheable(job) and self._key(job) in self._shared.cache
-        if not free and not self._counted:
+        if not self.is_known(job) and not self._counted:
             self._node.ledger.start_call()
             self._counted = True
+
+    def is_known(self, job: Job) -> bool:
+        """Whether an earlier call answers it, or one that is under way."""
+        return not self._shared.verifiers and self._is_cacheable(job) and self._key(job) in self._shared.cache
 
     def settle(self) -> None:
         """Uncount the call if it turned out to cost nothing."""

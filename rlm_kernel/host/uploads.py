@@ -12,6 +12,8 @@ from rlm_kernel.errors import ContextError
 
 MAX_UPLOADS = 10_000
 """Inputs on their way at once, of one kernel."""
+ID_CHARACTERS = 100
+"""Of an input's name; the kernel's own are short."""
 
 
 @dataclass
@@ -22,6 +24,13 @@ class Upload:
     kind: Literal["text", "json"]
     bytes: int = 0
     hash: Any = field(default_factory=hashlib.sha256)
+    sealed: bool = False
+    """Whether a call has named it: what it holds is then known by its hash, and must stay the same."""
+    broken: bool = False
+    """Whether a piece could not be written."""
+    users: int = 0
+    last: bool = False
+    """Whether the last call that names it has come."""
 
     @property
     def digest(self) -> str:
@@ -43,23 +52,28 @@ class Uploads:
         self._uploads: dict[str, Upload] = {}
 
     def add(self, part: wire.Part) -> None:
-        """Append a piece. What is too much is dropped, and its upload is unknown from then on."""
+        """Append a piece. What is too much is dropped, and its upload is unknown; what comes after its call, too."""
         upload = self._uploads.get(part.id)
         if upload is None:
-            if part.id in self._uploads or len(self._uploads) >= MAX_UPLOADS:
+            if len(self._uploads) >= MAX_UPLOADS or len(part.id) > ID_CHARACTERS:
                 return
             self._number += 1
             upload = self._uploads[part.id] = Upload(self._folder / f"upload-{self._number}", part.kind)
+        if upload.sealed:
+            return
         data = part.text.encode("utf-8", "surrogatepass")
         self._left -= len(data)
         upload.bytes += len(data)
         upload.hash.update(data)
         if self._left >= 0:
-            with upload.path.open("ab") as file:
-                file.write(data)
+            try:
+                with upload.path.open("ab") as file:
+                    file.write(data)
+            except OSError:  # the host's disk is full: whoever uses the input hears of it
+                upload.broken = True
 
     def get(self, upload_id: str) -> Upload:
-        """Return an upload.
+        """Return an upload for a call, which discards it when it has ended.
 
         Raises
         ------
@@ -67,13 +81,20 @@ class Uploads:
             It never came, or all of them together are too big.
         """
         upload = self._uploads.get(upload_id)
-        if upload is None or self._left < 0 or not upload.path.exists():
+        if upload is None or self._left < 0 or upload.broken or not upload.path.exists():
             raise ContextError("The context= did not arrive: it is empty, or too big. Pass less, or raise disk_mb.")
+        upload.sealed = True
+        upload.users += 1
         return upload
 
-    def discard(self, upload_id: str) -> None:
-        """Forget an upload and remove its file."""
-        upload = self._uploads.pop(upload_id, None)
-        if upload is not None:
+    def discard(self, upload_id: str, *, more: bool = False) -> None:
+        """Forget an upload and remove its file, unless calls name it that are under way, or (``more``) to come."""
+        upload = self._uploads.get(upload_id)
+        if upload is None:
+            return
+        upload.users -= 1
+        upload.last = upload.last or not more
+        if upload.last and upload.users <= 0:
+            del self._uploads[upload_id]
             self._left += upload.bytes
             upload.path.unlink(missing_ok=True)

@@ -40,7 +40,7 @@ class Width:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # it had its turn already
                 self._leave()
-            else:
+            elif turn in self._waiting:  # else whoever left has passed it over already
                 self._waiting.remove(turn)
             raise
 

@@ -66,6 +66,9 @@ class Peer(asyncio.Protocol):
         self._size = 0
         self._greeted = self._ready = False
         self._held = self._full = False
+        self.drained = asyncio.Event()
+        """Set while little waits for the other end to take it."""
+        self.drained.set()
 
     async def connect(self, address: str | tuple[str, int]) -> None:
         """Connect to the path of a unix socket, or to a host and port.
@@ -110,16 +113,19 @@ class Peer(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Stop reading too: who does not take what is sent may ask for nothing more. Called by asyncio."""
         self._full = True
+        self.drained.clear()
         self._read_or_not()
 
     def resume_writing(self) -> None:
         """Go on reading. Called by asyncio."""
         self._full = False
+        self.drained.set()
         self._read_or_not()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Forget the connection. Called by asyncio."""
         self._transport = None
+        self.drained.set()
 
     def data_received(self, data: bytes) -> None:
         """Take apart what has come. Called by asyncio."""

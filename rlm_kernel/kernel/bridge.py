@@ -191,13 +191,14 @@ class Bridge:
 def _calls(
     kind: Kind, prompts: Sequence[str], model: str | None, contexts: Sequence[str] = (), **fields: Any
 ) -> Iterator[wire.Call]:
-    """Cut a batch where its text gets longer than one message should be."""
+    """Cut a batch where its text, or its replies', gets longer than one message should be."""
     first = characters = 0
     for number, prompt in enumerate([*prompts, None]):
         length = 0 if prompt is None else len(prompt)
-        if prompt is None or (number > first and characters + length > wire.CALL_CHARACTERS):
-            theirs = list(contexts if len(contexts) <= 1 else contexts[first:number])
-            yield wire.Call("", kind, list(prompts[first:number]), model, None, theirs, **fields)
+        full = characters + length > wire.CALL_CHARACTERS or number - first == wire.CALL_PROMPTS
+        if prompt is None or (number > first and full):
+            theirs, more = list(contexts if len(contexts) <= 1 else contexts[first:number]), prompt is not None
+            yield wire.Call("", kind, list(prompts[first:number]), model, None, theirs, more=more, **fields)
             first, characters = number, 0
         characters += length
 

@@ -2,60 +2,22 @@
 
 from __future__ import annotations
 
-import re
-
-from rlm_kernel import RLM, Completion, ScriptedModel
-from rlm_kernel.events.tree import fold
 from rlm_kernel.events.types import CellFinished
-from rlm_kernel.sinks import html, journal
-from tests.escapes.memory import HOST_GROWTH, growing
-from tests.escapes.protocol import FORGER, POISON
-from tests.escapes.vocabulary import UNHARMED, WORDS, Attempt, Drive, Scene, Try, attempt, judged
-from tests.sinks.test_html import Page
-from tests.sinks.test_terminal import shown
+from tests.escapes.memory import HOST_GROWTH
+from tests.escapes.protocol import POISON
+from tests.escapes.runs import ask, views, words, written
+from tests.escapes.vocabulary import UNHARMED, Attempt, Drive, Scene, Try, attempt, judged
 
-VIEW_CHARACTERS = 10_000_000
-"""More than this in one page stops a browser."""
 PROMPT_CHARACTERS = 200_000
 """More than this for one cell would be paid for, turn after turn."""
-CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-DONE = "answer['ready'] = True"
-
-
-async def ask(scene: Scene, *cells: str) -> tuple[Completion, ScriptedModel]:
-    """Run cells as a root model would, to an answer."""
-    root = ScriptedModel([f"```repl\n{cell}\n```" for cell in (*cells, DONE)])
-    rlm = RLM(
-        root, sub_model=lambda messages: "reply", sandbox=scene.sandbox, max_iterations=len(cells) + 1, cell_seconds=3
-    )
-    return await rlm.acompletion("a question", context="the input"), root
-
-
-def views(completion: Completion) -> list[Try]:
-    """Look at everything that shows a run."""
-    events = list(journal.read(completion.run_dir))
-    page = html.render(fold(events))
-    strange: object = None
-    try:
-        strange = CONTROLS.findall(Page(page).text)
-    except AssertionError as error:
-        strange = f"the page is broken: {error}"
-    bundle = completion._repr_mimebundle_()
-    return [
-        judged("the page", strange),
-        judged("the page's length", len(page) if len(page) > VIEW_CHARACTERS else None),
-        judged("the plain text", CONTROLS.findall(bundle["text/plain"])),
-        judged("the terminal", CONTROLS.findall(shown(events))),
-        judged("the journal ends early", events[-1].type != "run_finished" and events[-1]),
-    ]
 
 
 def in_views(*cells: str) -> Drive:
     """Run cells and look at the views."""
 
     async def drive(scene: Scene) -> list[Try]:
-        completion, _ = await ask(scene, *cells)
-        return views(completion)
+        ran = await ask(scene, *cells, child=lambda _: written("print(context)\nanswer['ready'] = True"), max_depth=2)
+        return views(ran.completion)
 
     return drive
 
@@ -74,6 +36,11 @@ class Loud(Exception):
     def __repr__(self): return evil
 display(Loud())
 llm_query(evil)
+progress(evil)
+whatever(lambda: llm_query(evil, model=evil))
+rlm_query(evil, context=evil)
+rlm_query(evil, context={evil: [evil]})
+whatever(lambda: asked(wire.ToolCall("", evil, [evil], {evil: evil})))
 raise Loud(evil)
 """
 
@@ -90,6 +57,9 @@ print(evil)
 answer["content"] = [evil, {evil: evil}]
 globals()[evil] = evil
 llm_query(evil)
+progress(evil)
+rlm_query(evil, context={evil: evil})
+whatever(lambda: asked(wire.ToolCall("", evil, [evil], {evil: evil})))
 raise ValueError(evil)
 """
 
@@ -103,7 +73,7 @@ for _ in range(3000): display({"text/html": "<b>x</b>", "text/plain": "y" * 300,
 async def _forged_bundle(scene: Scene) -> list[Try]:
     """Past the kernel's own limits: straight to the host."""
     code = (
-        FORGER
+        words()
         + r"""
 own = own_cell()
 bundles = [{"text/plain": {"a": [1] * 100_000}, "image/png": ["A"] * 100_000, "text/html": 7},
@@ -112,15 +82,14 @@ for bundle in bundles: to_iopub(message("display_data", {"data": bundle}, parent
 for _ in range(20_000): to_iopub(message("stream", {"name": "stdout", "text": "x"}, parent=own))
 """
     )
-    with growing() as memory:
-        completion, _ = await ask(scene, code)
-    return [judged("the host's memory", memory.beyond(HOST_GROWTH)), *views(completion)]
+    ran = await ask(scene, code)
+    return [judged("the host's memory", ran.memory.beyond(HOST_GROWTH)), *views(ran.completion)]
 
 
 async def _inflated_prompt(scene: Scene) -> list[Try]:
     """Everything of a cell's report that the root model is told."""
     code = (
-        FORGER
+        words()
         + r"""
 report = {"ready": False, "is_json": False, "value": None, "text": "t" * 5_000_000,
           "restored": ["r" * 1000] * 5000, "variables": {f"v{n}" * 100: "t" * 1000 for n in range(5000)}}
@@ -131,16 +100,17 @@ print("x" * 900_000)
 raise Named() if False else ValueError("e" * 1_000_000)
 """
     )
-    completion, root = await ask(scene, code)
-    longest = max(len(request[-1].content) for request in root.requests)
-    return [judged("the root model's prompt", longest if longest > PROMPT_CHARACTERS else None), *views(completion)]
+    ran = await ask(scene, code)
+    longest = max(len(request[-1].content) for request in ran.root.requests)
+    too_long = longest if longest > PROMPT_CHARACTERS else None
+    return [judged("the root model's prompt", too_long), *views(ran.completion)]
 
 
 async def _deep_answer(scene: Scene) -> list[Try]:
     """JSON which the kernel can write and the host might not."""
     deep = "value = 1\nfor _ in range({depth}): value = [value]\nanswer['content'] = value\n"
     forged = (
-        FORGER
+        words()
         + r"""
 depth = 960
 raw = b'{"rlm": {"ready": false, "is_json": true, "text": "x", "value": ' + b"[" * depth + b"]" * depth + b"}}"
@@ -148,16 +118,15 @@ own = own_cell()
 to_shell(message("execute_reply", {"status": "ok"}, parent=own, metadata=raw))
 """
     )
-    completion, _ = await ask(scene, *(deep.format(depth=depth) for depth in (200, 500, 900, 5000)), forged)
-    cells = [event for event in journal.read(completion.run_dir) if isinstance(event, CellFinished)]
-    return [judged("cells that never end", [c for c in cells if c.status != "ok"]), *views(completion)]
+    ran = await ask(scene, *(deep.format(depth=depth) for depth in (200, 500, 900, 5000)), forged)
+    cells = [event for event in ran.events if isinstance(event, CellFinished)]
+    return [judged("cells that never end", [c for c in cells if c.status != "ok"]), *views(ran.completion)]
 
 
 async def _poisoned_run(scene: Scene) -> list[Try]:
     """The poison of the protocol's attempts, with a whole run behind the session."""
     code = (
-        WORDS
-        + FORGER
+        words()
         + POISON
         + r"""
 own = own_cell()
@@ -173,8 +142,7 @@ print(llm_query("lone \ud800 surrogate"))
 answer["content"] = "lone \udfff surrogate"
 """
     )
-    completion, _ = await ask(scene, code)
-    return views(completion)
+    return views((await ask(scene, code)).completion)
 
 
 ATTEMPTS: list[Attempt] = [
@@ -183,14 +151,14 @@ ATTEMPTS: list[Attempt] = [
         "set the clipboard and the title of the terminal, clear it, colour it, from every place that shows a text",
         "control characters are not shown",
         UNHARMED,
-        in_views(ESCAPES),
+        in_views(words() + ESCAPES),
     ),
     attempt(
         "tags and scripts",
-        "put scripts, images of other servers and frames into the notebook's page",
+        "put scripts, foreign images and frames into the notebook's page, by outputs, notes, tools and children",
         "everything is shown as text",
         UNHARMED,
-        in_views(TAGS),
+        in_views(words() + TAGS),
     ),
     attempt(
         "a huge bundle",

@@ -12,10 +12,15 @@ import pytest
 from jupyter_client.session import Session as Messages
 
 from rlm_kernel import wire
-from rlm_kernel.host import calls, connection, zmtp
+from rlm_kernel.host import calls, connection, uploads, zmtp
+from rlm_kernel.host.recorder import Recorder
+from rlm_kernel.host.redaction import Redactor
 from rlm_kernel.host.sandboxes import bubblewrap, seccomp
+from rlm_kernel.host.sandboxes.box import Box
 from rlm_kernel.host.sandboxes.bubblewrap import BubblewrapProvisioner
 from rlm_kernel.host.sandboxes.warm import WarmParent
+from rlm_kernel.host.tools import toolbox
+from rlm_kernel.host.uploads import Uploads
 from rlm_kernel.sinks import text
 
 Off = Callable[[pytest.MonkeyPatch], None]
@@ -133,6 +138,22 @@ def _inherit_environment(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(bubblewrap, "WarmParent", start)
 
 
+def _unsealed(patch: pytest.MonkeyPatch) -> None:
+    original = Uploads.get
+
+    def get(self: Uploads, upload_id: str) -> uploads.Upload:
+        upload = original(self, upload_id)
+        upload.sealed = False
+        return upload
+
+    patch.setattr(Uploads, "get", get)
+
+
+def _endless_uploads(patch: pytest.MonkeyPatch) -> None:
+    original = Uploads.__init__
+    patch.setattr(Uploads, "__init__", lambda self, folder, most: original(self, folder, 1 << 50))
+
+
 no_limit_on_messages = replaced(connection, "LIMITS", dict.fromkeys(connection.LIMITS, 1 << 50))
 
 
@@ -168,6 +189,15 @@ PROTECTIONS = [
     Protection(
         "signature: each counts once", "replay", (replaced(Messages, "_add_digest", lambda self, signature: None),)
     ),
+    Protection("redaction", "an echo of a secret", (replaced(Redactor, "text", lambda self, text: text),)),
+    Protection("limit on threads of tools", "tools that hang", (replaced(toolbox, "THREADS", 1 << 20),)),
+    Protection("limit on results", "results that nobody reads", (replaced(calls, "TOOLS", 1 << 20),)),
+    Protection("limit on the journal", "endless notes", (replaced(Recorder, "take", lambda *args: None),)),
+    Protection("size of the disk, for inputs", "an endless input", (_endless_uploads,)),
+    Protection("limit on inputs", "endless inputs", (replaced(uploads, "MAX_UPLOADS", 1 << 50),)),
+    Protection("limit on names of inputs", "endless inputs", (replaced(uploads, "ID_CHARACTERS", 1 << 50),)),
+    Protection("inputs are removed", "inputs that stay", (replaced(Box, "discard", lambda self, folder: None),)),
+    Protection("inputs are sealed", "a late piece", (_unsealed,)),
     Protection(
         "control characters are not shown", "terminal sequences", (replaced(text, "_CONTROL", re.compile("(?!)")),)
     ),

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from tests.escapes import exhaustion, files, network, outputs, privileges, processes, protocol, siblings
+from tests.escapes import (
+    asking,
+    children,
+    conversations,
+    exhaustion,
+    files,
+    network,
+    outputs,
+    privileges,
+    processes,
+    protocol,
+    secret_values,
+    siblings,
+    tools,
+)
 from tests.escapes.vocabulary import Attempt
 
 GROUPS: dict[str, list[Attempt]] = {
@@ -13,6 +27,10 @@ GROUPS: dict[str, list[Attempt]] = {
     "Other kernels of the same run": siblings.ATTEMPTS,
     "Using up the machine": exhaustion.ATTEMPTS,
     "The protocol": protocol.ATTEMPTS,
+    "Tools and secrets": [*tools.ATTEMPTS, *secret_values.ATTEMPTS],
+    "Children and their inputs": children.ATTEMPTS,
+    "Asking without end": asking.ATTEMPTS,
+    "After an answer": conversations.ATTEMPTS,
     "Who reads a run": outputs.ATTEMPTS,
 }
 ATTEMPTS = [attempt for attempts in GROUPS.values() for attempt in attempts]

@@ -205,11 +205,15 @@ async def give_input(session: Session) -> None:
 
 
 def tries_of(cell: Cell) -> list[Try]:
-    """Read what `attacker.tried` printed. A cell that ends in an error of its own is a fault of the attempt."""
-    lines = cell.text.splitlines()
-    tries = [Try(**json.loads(line.removeprefix(attacker.MARK))) for line in lines if line.startswith(attacker.MARK)]
+    """Return the tries of a cell. One that ends in an error of its own is a fault of the attempt."""
     assert cell.result.status in ("ok", "died"), f"the attempt itself is broken: {cell.text[-2000:]}"
-    return tries
+    return tries_in(cell.text)
+
+
+def tries_in(text: str) -> list[Try]:
+    """Read what `attacker.tried` printed."""
+    lines = text.splitlines()
+    return [Try(**json.loads(line.removeprefix(attacker.MARK))) for line in lines if line.startswith(attacker.MARK)]
 
 
 def judged(label: str, evidence: object) -> Try:

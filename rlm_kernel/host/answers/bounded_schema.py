@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import cache, lru_cache
@@ -28,6 +29,11 @@ STEPS = 1_000_000
 """For one check: about a second at the very most."""
 REFERENCE_STEPS = 4
 ERROR_STEPS = 20
+PATTERNS = 16
+"""Kept when they are compiled: each may take 10 MB."""
+COMPILE_STEPS = 4 * STEPS
+"""For a second of compiling."""
+NAMES = 20
 PROBLEMS = 10
 """Told of one value."""
 
@@ -157,14 +163,36 @@ def _validator(text: str) -> Any:
     from referencing import Registry
 
     schema = json.loads(text)
+    _check_names(schema)
     try:
         # Without a format checker, which would compile what calls itself a regular expression.
         Draft202012Validator.check_schema(schema, format_checker=None)
     except SchemaError as error:
         where = path_text(error.absolute_path)
         raise OptionError(f"The JSON schema is not valid: {f'{where}: ' if where else ''}{_said(error)}.") from None
-    _restrict(schema, schema.get("$defs", {}))
+    token = _work.set(Work())
+    try:
+        _restrict(schema, schema.get("$defs", {}))
+    except _TooMuchWorkError:
+        raise OptionError("The JSON schema's patterns are too large. Ask for less at once.") from None
+    finally:
+        _work.reset(token)
     return _bounded_class()(schema, registry=Registry())  # an empty registry fetches nothing
+
+
+def _check_names(schema: Any) -> None:
+    """Refuse long lists of anything but texts where a schema has names: jsonschema compares each item with each."""
+    level = [schema]
+    while level:
+        for item in (item for item in level if isinstance(item, dict)):
+            dependent = item.get("dependentRequired")
+            several = dependent.values() if isinstance(dependent, dict) else ()
+            for names in (item.get("type"), item.get("required"), *several):
+                if isinstance(names, list) and len(names) > NAMES and not all(isinstance(name, str) for name in names):
+                    raise OptionError(
+                        "The JSON schema is not valid: 'type' and 'required' are texts, or lists of them."
+                    )
+        level = _below(level)
 
 
 def _restrict(schema: Any, definitions: Mapping[str, Any]) -> None:
@@ -180,7 +208,7 @@ def _restrict(schema: Any, definitions: Mapping[str, Any]) -> None:
             f"The JSON schema refers to {shorten(reference, 100)!r}; expected '#', or '#/$defs/NAME' of its own."
         )
     if "pattern" in schema:
-        _pattern(schema["pattern"])
+        _compiled(schema["pattern"])
     places: list[tuple[Any, Any]] = [(schema, name) for name in _ONE if name in schema]
     places += [(schema[name], index) for name in _LIST for index in range(len(schema.get(name, ())))]
     places += [(schema[name], key) for name in _NAMED for key in schema.get(name, {})]
@@ -217,7 +245,15 @@ def _size(value: Any) -> int:
     return len(value) // 64 if isinstance(value, str) else len(value) if isinstance(value, list | dict) else 0
 
 
-@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> Any:
+    """Return what `_pattern` does, and count the time that it takes: a short one may need 10 MB and 0.1 s."""
+    started = time.thread_time()
+    compiled = _pattern(pattern)
+    _work.get().take(int((time.thread_time() - started) * COMPILE_STEPS))
+    return compiled
+
+
+@lru_cache(maxsize=PATTERNS)
 def _pattern(pattern: str) -> Any:
     """Return what matches a pattern anywhere in a text."""
     from pydantic_core import SchemaError, SchemaValidator, core_schema
@@ -235,7 +271,7 @@ def _pattern(pattern: str) -> Any:
 def _check_pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[Any]:
     from jsonschema import ValidationError
 
-    if isinstance(value, str) and not _pattern(pattern).isinstance_python(value):
+    if isinstance(value, str) and not _compiled(pattern).isinstance_python(value):
         yield ValidationError(f"{shorten(value, 200)!r} does not match {pattern!r}")
 
 
@@ -260,15 +296,15 @@ def _is_shallow(value: Any, levels: int) -> bool:
     """Whether nothing is nested deeper than so many levels."""
     level = [value]
     for _ in range(levels):
-        level = [
-            below
-            for item in level
-            if isinstance(item, list | dict)
-            for below in (item.values() if isinstance(item, dict) else item)
-        ]
+        level = _below(level)
         if not level:
             return True
     return False
+
+
+def _below(level: list[Any]) -> list[Any]:
+    inner = (item.values() if isinstance(item, dict) else item for item in level if isinstance(item, list | dict))
+    return [below for items in inner for below in items]
 
 
 def _problem(error: Any) -> tuple[str, str]:

@@ -17,6 +17,7 @@ NUMBERS = {
     "max_errors": Number(optional=True),
     "max_repeats": Number(least=2, optional=True),
     "max_restarts": Number(least=0, optional=True),
+    "max_journal_mb": Number(optional=True, unit=" of MiB"),
     "cell_seconds": Number(least=0.001, unit=" of seconds", whole=False),
     "max_concurrency": Number(),
     "max_children": Number(),
@@ -24,7 +25,7 @@ NUMBERS = {
 
 RAISABLE = (
     *("max_iterations", "max_calls", "max_tokens", "max_cost", "max_seconds"),
-    *("max_errors", "max_repeats", "max_restarts"),
+    *("max_errors", "max_repeats", "max_restarts", "max_journal_mb"),
 )
 """The limits that may be raised when they have ended a run."""
 
@@ -53,6 +54,9 @@ class Limits:
         Turns in a row of one node with the same reply and the same outputs.
     max_restarts
         How often one node's kernel may die and be started again.
+    max_journal_mb
+        MiB that cells may add to the journal, and to the host's memory, by what they ask: prompts, tools, notes, and
+        what they are answered.
     cell_seconds
         A cell's own running time; waiting for sub-calls does not count.
     max_concurrency
@@ -70,6 +74,7 @@ class Limits:
     max_errors: int | None = None
     max_repeats: int | None = 3
     max_restarts: int | None = 3
+    max_journal_mb: int | None = 1024
     cell_seconds: float = 120.0
     max_concurrency: int = 64
     max_children: int = 8

@@ -16,6 +16,7 @@ from rlm_kernel.host.folder import PrivateFolder
 from rlm_kernel.host.sandboxes import provisioner_name
 from rlm_kernel.host.sandboxes.warm import WarmParent
 from rlm_kernel.kernel.confinement import landlock_version
+from rlm_kernel.removal import remove_tree
 
 USERS = range(60_001, 65_000)
 """The user ids of boxes on a host that is root; no account has them."""
@@ -137,6 +138,13 @@ class Box:
         """End the sandbox that was a kernel's own."""
         if (parent := self._parents.pop(folder.number, None)) is not None:
             await parent.close()
+
+    def discard(self, folder: KernelFolder) -> None:
+        """Remove a kernel's folder, when it has ended: its inputs need not stay until the run ends."""
+        if folder in self.folders:
+            self.folders.remove(folder)
+            remove_tree(folder.path)
+            remove_tree(folder.inputs)
 
     async def close(self) -> None:
         """End everything in the box and remove its folder. Safe to call twice."""

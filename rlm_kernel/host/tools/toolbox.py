@@ -23,6 +23,9 @@ SECRET_MARK = "__secret__"  # noqa: S105
 SLOTS = 32
 """Calls of one run's tools at once; the next ones wait. A sync function has a thread for each."""
 
+THREADS = 4 * SLOTS
+"""Threads of one run's tools, those that were left among them: a thread cannot be ended."""
+
 DOC_CHARACTERS = 10_000
 """Of a function's documentation that the REPL holds."""
 
@@ -44,6 +47,7 @@ class Tools:
         self.secrets = tuple(self._secrets.values())
         self._redactor = Redactor([*self.secrets, *private])
         self._slots = asyncio.Semaphore(SLOTS)
+        self._threads = work.Threads()
 
     @classmethod
     def of(
@@ -106,6 +110,10 @@ class Tools:
         args, kwargs = self._real(args), self._real(kwargs)
         self._check_arguments(tool, function, args, kwargs)
         async with self._slots:
+            if self._threads.running >= THREADS:
+                raise ToolError(
+                    f"{tool}: {THREADS} calls that were left have not returned yet. Do without tools, or wait."
+                )
             return await self._apart(tool, self._result(tool, function, args, kwargs))
 
     def _function(self, tool: str) -> Function:
@@ -130,7 +138,7 @@ class Tools:
 
     async def _result(self, tool: str, function: Function, args: list[Any], kwargs: dict[str, Any]) -> str:
         try:
-            result = await work.run(function.call, args, kwargs)
+            result = await work.run(function.call, args, kwargs, self._threads)
             return await work.in_thread(lambda: self._encoded(tool, result))
         except work.RaisedError as raised:
             raise ToolError(reason(raised.error, self._redactor)) from None

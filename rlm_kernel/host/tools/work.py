@@ -18,6 +18,13 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+class Threads:
+    """Counts the threads that run. Owned by an event loop."""
+
+    def __init__(self) -> None:
+        self.running = 0
+
+
 class RaisedError(Exception):
     """A function raised ``error``: anything, also what cannot pass through an event loop, such as `SystemExit`."""
 
@@ -26,7 +33,9 @@ class RaisedError(Exception):
         self.error = error
 
 
-async def run(function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+async def run(
+    function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], threads: Threads | None = None
+) -> Any:
     """Call a function: on this loop where it is async, else in a thread of its own.
 
     Raises
@@ -37,14 +46,14 @@ async def run(function: Callable[..., Any], args: list[Any], kwargs: dict[str, A
     try:
         if is_async(function):
             return await function(*args, **kwargs)
-        result = await in_thread(lambda: function(*args, **kwargs))
+        result = await in_thread(lambda: function(*args, **kwargs), threads)
         return await result if inspect.isawaitable(result) else result
     except (Exception, SystemExit) as error:
         raise error if isinstance(error, RaisedError) else RaisedError(error) from None
 
 
-async def in_thread(function: Callable[[], T]) -> T:
-    """Call a function in a thread of its own, with this task's context variables.
+async def in_thread(function: Callable[[], T], threads: Threads | None = None) -> T:
+    """Call a function in a thread of its own, with this task's context variables; ``threads`` counts it till its end.
 
     Raises
     ------
@@ -55,6 +64,8 @@ async def in_thread(function: Callable[[], T]) -> T:
     done: asyncio.Future[T | RaisedError] = loop.create_future()
 
     def deliver(outcome: T | RaisedError) -> None:
+        if threads is not None:
+            threads.running -= 1
         if not done.done():
             done.set_result(outcome)
 
@@ -68,6 +79,8 @@ async def in_thread(function: Callable[[], T]) -> T:
             loop.call_soon_threadsafe(deliver, outcome)
 
     threading.Thread(target=work, name="rlm-tool", daemon=True).start()
+    if threads is not None:
+        threads.running += 1
     outcome = await done
     if isinstance(outcome, RaisedError):
         raise outcome
