@@ -25,6 +25,6 @@ async def ask(
     """
     name = model.name
     models.windows.check(name, sum(len(message.content) for message in messages))
-    async with ledger.request(name, messages) as reserved, models.widths.of(name):
+    async with ledger.account.request(name, messages) as reserved, models.widths.of(name):
         reply = await model.complete(messages, on_text, max_tokens=reserved.max_tokens)
-        return replace(reply, usage=ledger.charge(name, messages, reply.text, reply.usage))
+        return replace(reply, usage=ledger.account.charge(name, messages, reply.text, reply.usage))

@@ -107,14 +107,14 @@ class Broker:
         if call.tool == "progress":
             note = " ".join(map(str, call.args))[:NOTE_CHARACTERS]
             try:
-                node.shared.recorder.take(node.ledger, note)
+                node.ledger.account.record(note)
             except LimitReached as limit:
                 return wire.CallResult(limit=limit.limit, maximum=limit.maximum)
             bus.emit(events.Note(node=node.id, text=note))
             return wire.CallResult(text="null")
         try:
             arguments = _arguments(call)
-            node.shared.recorder.take(node.ledger, arguments)
+            node.ledger.account.record(arguments)
         except LimitReached as limit:
             return wire.CallResult(limit=limit.limit, maximum=limit.maximum)
         except RLMError as error:
@@ -125,7 +125,7 @@ class Broker:
         try:
             async with node.ledger.clock():
                 text = await node.tools.call(call.tool, call.args, call.kwargs)
-            node.shared.recorder.take(node.ledger, text)
+            node.ledger.account.record(text)
             status, result = "ok", wire.CallResult(text=text)
         except LimitReached as limit:
             status, text, result = "error", str(limit), wire.CallResult(limit=limit.limit, maximum=limit.maximum)

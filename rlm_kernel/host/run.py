@@ -105,7 +105,7 @@ class Run:
         if not self.completion.stop_reason.startswith("max_"):
             raise RLMError(f"This completion was not ended by a limit ({self.completion.stop_reason}). Ask again.")
         self._options = self._options.with_limits(**limits)
-        self._ledger.raise_limits(self._options)
+        self._ledger.account.raise_limits(self._options)
         self._cancelled = False
         return await self._drive(RunContinued(limits=limits))
 
@@ -221,7 +221,7 @@ class Run:
     async def _end(self, reason: StopReason, error: str | None) -> None:
         """Close what the run has opened, and say what it came to. Nothing may keep it from doing so."""
         ledger, node = self._ledger, self._node
-        ledger.stop()
+        ledger.account.stop()
         try:
             if self._shared.cache.problem is not None:
                 self._bus.emit(Note(text=self._shared.cache.problem))

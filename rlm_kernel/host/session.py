@@ -23,6 +23,14 @@ from rlm_kernel.host.sandboxes.box import Box, KernelFolder
 from rlm_kernel.host.sandboxes.manager import BoxKernelManager
 from rlm_kernel.host.uploads import Uploads
 
+REQUEST = {
+    "silent": False,
+    "store_history": True,
+    "user_expressions": {},
+    "allow_stdin": False,
+    "stop_on_error": False,
+}
+"""How each cell is run."""
 START_SECONDS = 60.0
 INTERRUPT_SECONDS = 2.0
 """How long a cell has to end after each step of the interrupt ladder."""
@@ -101,9 +109,8 @@ class Session:
             assert self._folder is not None
             log = self._folder.log_file.read_text(errors="replace").strip()
             reason = log.splitlines()[-1] if log else str(error) or "no answer"
-            raise SandboxError(
-                f"The kernel did not start in sandbox={self._box.options.sandbox!r}: {reason}"
-            ) from error
+            name = self._box.options.sandbox
+            raise SandboxError(f"The kernel did not start in sandbox={name!r}: {reason}") from error
 
     async def bind(self, names: wire.Bind) -> None:
         """Give the REPL its tools, and a fresh ``answer``. A restart gives them again."""
@@ -202,16 +209,8 @@ class Session:
 
     async def _send(self, code: str, cell: RunningCell) -> bool:
         """Run a cell; see `_run`."""
-        content = {
-            "code": code,
-            "silent": False,
-            "store_history": True,
-            "user_expressions": {},
-            "allow_stdin": False,
-            "stop_on_error": False,
-        }
         self._ran = True
-        request = self._channels.send("shell", "execute_request", content)
+        request = self._channels.send("shell", "execute_request", {"code": code, **REQUEST})
         self._cells[request] = cell
         try:
             return await self._run(cell)
@@ -310,13 +309,11 @@ class Session:
         raise TimeoutError(f"no answer within {seconds:g} s")
 
     def _on_shell(self, msg: dict[str, Any], size: int) -> None:
-        cell = self._cells.get(msg["parent_header"].get("msg_id"))
-        if cell is not None:
+        if (cell := self._cells.get(msg["parent_header"].get("msg_id"))) is not None:
             cell.on_shell(msg)
 
     def _on_iopub(self, msg: dict[str, Any], size: int) -> None:
         if not self._welcome.done():
             self._welcome.set_result(None)
-        cell = self._cells.get(msg["parent_header"].get("msg_id"))
-        if cell is not None:
+        if (cell := self._cells.get(msg["parent_header"].get("msg_id"))) is not None:
             cell.on_iopub(msg)

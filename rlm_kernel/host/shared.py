@@ -12,7 +12,6 @@ from rlm_kernel.host.cache import Cache
 from rlm_kernel.host.models import Models
 from rlm_kernel.host.options import Options
 from rlm_kernel.host.prompts import Prompts
-from rlm_kernel.host.recorder import Recorder
 from rlm_kernel.host.redaction import Redactor
 from rlm_kernel.host.sandboxes.box import Box
 from rlm_kernel.host.tools import Tools
@@ -33,7 +32,6 @@ class Shared:
     verifiers: Verifiers
     redactor: Redactor
     bus: Bus
-    recorder: Recorder
     box: Box
     tools: Tools
     sub_tools: Tools
@@ -60,7 +58,6 @@ class Shared:
             verifiers=verifiers,
             redactor=Redactor([*models.secrets, *tools.secrets, *sub_tools.secrets]),
             bus=bus,
-            recorder=Recorder(),
             box=box or Box(options),
             tools=tools,
             sub_tools=sub_tools,

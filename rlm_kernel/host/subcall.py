@@ -68,7 +68,7 @@ class SubCalls:
         flight = _InFlight(self)
         try:
             flight.count(job)
-            self._shared.recorder.take(node.ledger, job.prompt)
+            node.ledger.account.record(job.prompt)
         except LimitReached as limit:
             return wire.CallResult(limit=limit.limit, maximum=limit.maximum)
         flight.call, started = node.next_call_id(), time.monotonic()
@@ -81,7 +81,7 @@ class SubCalls:
         status, text, result = "cancelled", "", wire.CallResult(error="The call was cancelled.")
         try:
             text = await flight.go(job)
-            self._shared.recorder.take(node.ledger, text)
+            node.ledger.account.record(text)
             status, result = "ok", wire.CallResult(text=text)
         except LimitReached as limit:
             status, text, result = "error", str(limit), wire.CallResult(limit=limit.limit, maximum=limit.maximum)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import resource
 import time
@@ -118,18 +119,23 @@ for name in ("known", "upload-1", "1", "0", "context", "../1/upload-1", *(f"c{nu
 
 
 async def _late_piece(scene: Scene) -> list[Try]:
-    """What is added to an input when its call has been looked up under the hash of what it was."""
+    """What is added to an input when its call has been looked up under the hash of what it was, on a busy host."""
+    loop = asyncio.get_running_loop()
+
+    def occupy() -> None:
+        for _ in range(40):
+            loop.run_in_executor(None, time.sleep, 0.2)  # the threads that look into the cache's folder
 
     def sub(messages: list[dict[str, str]]) -> str:
-        if messages[-1]["content"].startswith("busy"):
-            time.sleep(0.4)
+        if messages[-1]["content"] == "busy":
+            loop.call_soon_threadsafe(occupy)
         return "I have read: " + messages[-1]["content"]
 
     model = ScriptedModel(sub, name="provider/model")
     kept: dict[str, Any] = {"cache": str(scene.canaries.folder / "cache"), "sub_model": model}
     code = """
 import time
-for number in range(60): to_control(message("rlm_call", call(f"busy {number}", f"b{number}")))
+llm_query("busy", cache=False)
 for number in range(20):
     to_control(piece(f"u{number}", "honest"))
     child = {"id": f"c{number}", "kind": "rlm", "prompts": [f"q{number}"], "contexts": [f"u{number}"]}

@@ -13,7 +13,7 @@ from jupyter_client.session import Session as Messages
 
 from rlm_kernel import wire
 from rlm_kernel.host import calls, connection, uploads, zmtp
-from rlm_kernel.host.recorder import Recorder
+from rlm_kernel.host.account import Account
 from rlm_kernel.host.redaction import Redactor
 from rlm_kernel.host.sandboxes import bubblewrap, seccomp
 from rlm_kernel.host.sandboxes.box import Box
@@ -192,7 +192,7 @@ PROTECTIONS = [
     Protection("redaction", "an echo of a secret", (replaced(Redactor, "text", lambda self, text: text),)),
     Protection("limit on threads of tools", "tools that hang", (replaced(toolbox, "THREADS", 1 << 20),)),
     Protection("limit on results", "results that nobody reads", (replaced(calls, "TOOLS", 1 << 20),)),
-    Protection("limit on the journal", "endless notes", (replaced(Recorder, "take", lambda *args: None),)),
+    Protection("limit on the journal", "endless notes", (replaced(Account, "record", lambda *args: None),)),
     Protection("size of the disk, for inputs", "an endless input", (_endless_uploads,)),
     Protection("limit on inputs", "endless inputs", (replaced(uploads, "MAX_UPLOADS", 1 << 50),)),
     Protection("limit on names of inputs", "endless inputs", (replaced(uploads, "ID_CHARACTERS", 1 << 50),)),

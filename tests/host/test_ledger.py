@@ -10,7 +10,8 @@ import pytest
 
 from rlm_kernel.errors import LimitReached
 from rlm_kernel.events.values import Message, Usage
-from rlm_kernel.host.ledger import OUTPUT_TOKENS, Ledger
+from rlm_kernel.host.account import OUTPUT_TOKENS
+from rlm_kernel.host.ledger import Ledger
 from rlm_kernel.host.options import Limits
 
 PROMPT = [Message("user", "x" * 400)]  # taken for 200 tokens and 16 for the message
@@ -28,12 +29,12 @@ class OneDollarAToken:
 
 async def spend(ledger: Ledger, used: tuple[int | None, int | None], seconds: float = 0.0) -> int | None:
     """Make a request that uses so many tokens; return how long its reply may have been."""
-    async with ledger.request("m", PROMPT) as reserved:
+    async with ledger.account.request("m", PROMPT) as reserved:
         await asyncio.sleep(seconds)
         tokens_in, tokens_out = used
         if tokens_out is not None and reserved.max_tokens is not None:
             tokens_out = min(tokens_out, reserved.max_tokens)
-        ledger.charge("m", PROMPT, "reply", Usage.of_call(tokens_in, tokens_out))
+        ledger.account.charge("m", PROMPT, "reply", Usage.of_call(tokens_in, tokens_out))
     return reserved.max_tokens
 
 
@@ -95,10 +96,10 @@ async def test_the_tokens_are_never_exceeded_by_replies_that_keep_to_what_they_m
     ledger = Ledger(Limits(max_tokens=5_000))
 
     async def greedy() -> None:
-        async with ledger.request("m", PROMPT) as reserved:
+        async with ledger.account.request("m", PROMPT) as reserved:
             await asyncio.sleep(0.001)
             assert reserved.max_tokens is not None
-            ledger.charge("m", PROMPT, "", Usage.of_call(200, min(reserved.max_tokens, 900)))
+            ledger.account.charge("m", PROMPT, "", Usage.of_call(200, min(reserved.max_tokens, 900)))
 
     results = await asyncio.gather(*(greedy() for _ in range(20)), return_exceptions=True)
     assert ledger.usage.tokens <= 5_000
@@ -117,7 +118,7 @@ async def test_money_is_reserved_and_never_exceeded() -> None:
 async def test_a_models_own_rate_of_tokens_is_learned() -> None:
     ledger = Ledger(Limits(max_tokens=100_000))
     await spend(ledger, (40, 10))
-    ledger.raise_limits(Limits(max_tokens=200))  # a prompt is taken for 50 tokens now, and 16 for its message
+    ledger.account.raise_limits(Limits(max_tokens=200))  # a prompt is taken for 50 tokens now, and 16 for its message
     assert await spend(ledger, (40, 10)) == 200 - 50 - 66
 
 
@@ -135,14 +136,14 @@ async def test_one_that_fails_gives_its_reservation_back() -> None:
     ledger = Ledger(Limits(max_tokens=9_000))
     for _ in range(5):
         with pytest.raises(ValueError, match="broken"):
-            async with ledger.request("m", PROMPT):
+            async with ledger.account.request("m", PROMPT):
                 raise ValueError("broken")
     assert await spend(ledger, (1, 1)) == OUTPUT_TOKENS
 
 
 def test_child_spend_counts_in_the_parent() -> None:
     root = Ledger(Limits(max_tokens=100))
-    root.child().charge("m", PROMPT, "", Usage.of_call(90, 20))
+    root.child().account.charge("m", PROMPT, "", Usage.of_call(90, 20))
     assert root.usage.tokens == 110
     assert root.budget()["tokens"]["left"] == -10
 
@@ -183,10 +184,10 @@ async def test_a_raised_limit_lets_the_tree_go_on_without_the_time_between() -> 
     ledger.start_call()
     with pytest.raises(LimitReached):
         ledger.start_call()
-    ledger.stop()
+    ledger.account.stop()
     before = ledger.seconds
     await asyncio.sleep(0.05)
-    ledger.raise_limits(Limits(max_calls=2, max_seconds=10))
+    ledger.account.raise_limits(Limits(max_calls=2, max_seconds=10))
     assert ledger.seconds - before < 0.04
     ledger.start_call()
     with pytest.raises(LimitReached, match="max_calls=2"):
