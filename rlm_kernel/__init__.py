@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from rlm_kernel.host.completion import Completion as Completion
     from rlm_kernel.host.inputs.paths import from_paths as from_paths
     from rlm_kernel.host.providers.scripted import ScriptedModel as ScriptedModel
+    from rlm_kernel.host.resume.begin import fork as fork
+    from rlm_kernel.host.resume.begin import replay as replay
+    from rlm_kernel.host.resume.begin import resume as resume
     from rlm_kernel.host.rlm import RLM as RLM
     from rlm_kernel.host.run import Run as Run
     from rlm_kernel.host.sandboxes import sandbox_names as sandbox_names
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from rlm_kernel.host.tools import Source as Source
     from rlm_kernel.host.verify import SubCall as SubCall
     from rlm_kernel.host.verify import Verdict as Verdict
+    from rlm_kernel.journal.runs import runs as runs
+    from rlm_kernel.journal.saved import SavedRun as SavedRun
 
 _HOME = {
     "Completion": "rlm_kernel.host.completion",
@@ -42,13 +47,18 @@ _HOME = {
     "RLMError": "rlm_kernel.errors",
     "Run": "rlm_kernel.host.run",
     "SandboxError": "rlm_kernel.errors",
+    "SavedRun": "rlm_kernel.journal.saved",
     "Secret": "rlm_kernel.host.secret",
     "Source": "rlm_kernel.host.tools",
     "SubCall": "rlm_kernel.host.verify",
     "ToolError": "rlm_kernel.errors",
     "Verdict": "rlm_kernel.host.verify",
     "ScriptedModel": "rlm_kernel.host.providers.scripted",
+    "fork": "rlm_kernel.host.resume.begin",
     "from_paths": "rlm_kernel.host.inputs.paths",
+    "replay": "rlm_kernel.host.resume.begin",
+    "resume": "rlm_kernel.host.resume.begin",
+    "runs": "rlm_kernel.journal.runs",
     "sandbox_names": "rlm_kernel.host.sandboxes",
 }
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from rlm_kernel import RLM, Completion, ModelError
+from rlm_kernel import RLM, Completion, ModelError, journal
 from rlm_kernel.events.types import CallFinished, ModelReplied
 from rlm_kernel.host.providers import weights
-from rlm_kernel.sinks import journal
 from tests.providers.fake_servers import Cut, FakeServer, NoChoices, Raw, Request, Status, Text
 
 BOOK = {

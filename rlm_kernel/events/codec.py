@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from functools import cache
 from typing import Any
 
@@ -23,15 +23,32 @@ _ALWAYS = ("type", *(field.name for field in fields(Event)))
 
 
 def to_json(event: Event) -> str:
-    """Return an event as one line of ASCII: a flat object with its ``type``, then its fields.
+    """Return an event as one line of JSON: a flat object with its ``type``, then its fields.
 
-    JSON has no NaN and no infinities: inside values they become ``null``.
+    JSON has no NaN and no infinities: inside values they become ``null``. The line can be written as UTF-8.
     """
-    content = {"type": event.type, **_values(event)}
+    return encode({"type": event.type, **_values(event)})
+
+
+def to_content(event: Event) -> dict[str, Any]:
+    """Return what `to_json` encodes, as dicts that may be changed."""
+    return {"type": event.type, **asdict(event)}
+
+
+def encode(content: dict[str, Any]) -> str:
+    """Return JSON that can be written as UTF-8 and is one line to everybody: what breaks that is escaped."""
     try:
-        return _ENCODER.encode(content)
+        text = _UTF8.encode(content)
     except ValueError:
-        return _ENCODER.encode(_finite(content))
+        content = _finite(content)
+        text = _UTF8.encode(content)
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return _ASCII.encode(content)
+    return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\x85", "\\u0085")
 
 
 def from_json(line: str) -> Event:
@@ -46,10 +63,15 @@ def from_json(line: str) -> Event:
         content: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON ({error}): {line[:80]!r}") from None
+    return from_content(content)
+
+
+def from_content(content: Any) -> Event:
+    """Read an event out of a line's JSON, as `from_json` does."""
     if not isinstance(content, dict):
-        raise ValueError(f"not an event, but a JSON {type(content).__name__}: {line[:80]!r}")
+        raise ValueError(f"not an event, but a JSON {type(content).__name__}: {str(content)[:80]!r}")
     if missing := [name for name in _ALWAYS if name not in content]:
-        raise ValueError(f"an event without {', '.join(missing)}: {line[:80]!r}")
+        raise ValueError(f"an event without {', '.join(missing)}: {str(content)[:80]!r}")
     kind = EVENTS.get(content["type"]) if isinstance(content["type"], str) else None
     if kind is None:
         raise ValueError(f"unknown event type {content['type']!r}; this version knows {', '.join(EVENTS)}")
@@ -70,7 +92,8 @@ def _names(cls: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(cls))
 
 
-_ENCODER = json.JSONEncoder(default=_plain, allow_nan=False)
+_UTF8 = json.JSONEncoder(default=_plain, allow_nan=False, ensure_ascii=False)
+_ASCII = json.JSONEncoder(default=_plain, allow_nan=False)
 """Made once: `json.dumps` makes one for each call."""
 
 

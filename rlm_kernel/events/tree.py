@@ -5,145 +5,15 @@ The tree belongs to whoever folds it: a builder and its tree are for one thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from functools import singledispatchmethod
-from typing import Any, Literal
 
 from rlm_kernel.events import types as events
-from rlm_kernel.events.types import CellStatus, Event, Kind, StopReason
+from rlm_kernel.events.nodes import Cell, Check, Iteration, Node, Output, State, ToolUse, Tree
+from rlm_kernel.events.types import Event, StopReason
 from rlm_kernel.events.values import Usage
 
-State = Literal["running", "ok", "error", "cancelled"]
-
-
-@dataclass
-class Output:
-    """One output of a cell: its kind, and a MIME bundle."""
-
-    kind: str
-    data: dict[str, Any]
-
-    @property
-    def text(self) -> str:
-        """Its plain text."""
-        return str(self.data.get("text/plain", ""))
-
-
-@dataclass
-class Check:
-    """A hook's verdict on a call."""
-
-    when: str
-    verdict: str
-    reason: str
-
-
-@dataclass
-class ToolUse:
-    """A call of a caller's tool: its arguments and its result as JSON, or why it failed."""
-
-    tool: str
-    arguments: str
-    state: State = "running"
-    text: str = ""
-    seconds: float | None = None
-
-
-@dataclass
-class Cell:
-    """A cell, its outputs, and the sub-calls and tools it asked for. ``status`` is ``None`` while it runs."""
-
-    index: int
-    code: str
-    outputs: list[Output] = field(default_factory=list)
-    calls: list[Node] = field(default_factory=list)
-    tools: list[ToolUse] = field(default_factory=list)
-    status: CellStatus | None = None
-    seconds: float | None = None
-
-
-@dataclass
-class Iteration:
-    """One turn of a root model: its words (so far, while they stream) and the cells they held."""
-
-    index: int
-    text: str = ""
-    replied: bool = False
-    usage: Usage = field(default_factory=Usage)
-    seconds: float | None = None
-    cells: list[Cell] = field(default_factory=list)
-
-
-@dataclass
-class Node:
-    """An RLM, or one plain call of a model.
-
-    ``question`` is an RLM's question, or a call's prompt; ``text`` its answer (the best so far, if it failed), or a
-    call's reply; ``error`` says why it failed. ``usage`` is its own: for an RLM, its root model's calls.
-    """
-
-    id: str
-    kind: Kind
-    model: str = ""
-    question: str = ""
-    depth: int = 0
-    context: dict[str, Any] = field(default_factory=dict)
-    state: State = "running"
-    stop_reason: StopReason | None = None
-    iterations: list[Iteration] = field(default_factory=list)
-    calls: list[Node] = field(default_factory=list)
-    """Every sub-call, those of its cells among them."""
-    checks: list[Check] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    cached: bool = False
-    """Whether an earlier call has answered it."""
-    text: str = ""
-    value: Any = None
-    usage: Usage = field(default_factory=Usage)
-    started: float = 0.0
-    seconds: float | None = None
-    error: str | None = None
-
-    def walk(self) -> Iterator[Node]:
-        """Yield the node and everything below it."""
-        yield self
-        for call in self.calls:
-            yield from call.walk()
-
-    @property
-    def subtree_usage(self) -> Usage:
-        """Its own usage and that of everything below it."""
-        return sum((node.usage for node in self.walk()), Usage())
-
-
-@dataclass
-class Tree:
-    """A run: what was asked, how it goes or went, and the root node."""
-
-    run: str = ""
-    question: str = ""
-    options: dict[str, Any] = field(default_factory=dict)
-    root: Node = field(default_factory=lambda: Node("0", "rlm"))
-    state: State = "running"
-    stop_reason: StopReason | None = None
-    usage: Usage = field(default_factory=Usage)
-    started: float = 0.0
-    seconds: float = 0.0
-    error: str | None = None
-
-    def usage_by_model(self) -> dict[str, Usage]:
-        """Usage of each model, root models and sub-calls together."""
-        usage: dict[str, Usage] = {}
-        for node in self.root.walk():
-            if node.usage.calls:
-                usage[node.model] = usage.get(node.model, Usage()) + node.usage
-        return usage
-
-    @property
-    def answer(self) -> str:
-        """The answer's text; empty while there is none."""
-        return self.root.text
+__all__ = ["Cell", "Check", "Iteration", "Node", "Output", "State", "ToolUse", "Tree", "TreeBuilder", "fold"]
 
 
 class TreeBuilder:
@@ -154,6 +24,9 @@ class TreeBuilder:
         self._nodes: dict[str, Node] = {"0": self.tree.root}
         self._cells: dict[tuple[str, int], Cell] = {}
         self._tools: dict[tuple[str, int], ToolUse] = {}
+        self._children: dict[int, Node] = {}
+        """Child RLMs of all attempts, by the number of the event that asked for them first."""
+        self._sources: dict[str, int] = {}
 
     @singledispatchmethod
     def _fold(self, event: Event) -> None:
@@ -180,6 +53,16 @@ class TreeBuilder:
         tree.root.question = event.question
 
     @_fold.register
+    def _(self, event: events.RunResumed) -> None:
+        before, question = self.tree, event.question or self.tree.question
+        tree = Tree(event.run, question, event.options, started=event.time)
+        tree.root.question, tree.usage, tree.attempts = question, event.usage, before.attempts + 1
+        tree.forked_from = event.forked_from or before.forked_from
+        self.tree, self._nodes = tree, {"0": tree.root}
+        self._cells.clear()
+        self._tools.clear()
+
+    @_fold.register
     def _(self, event: events.NodeStarted) -> None:
         node = self._node(event.node)
         node.model, node.question, node.context = event.model, event.question, event.context
@@ -197,9 +80,8 @@ class TreeBuilder:
     def _(self, event: events.ModelReplied) -> None:
         iteration = self._iteration(event.node, event.iteration)
         iteration.text, iteration.usage, iteration.seconds = event.text, event.usage, event.seconds
-        iteration.replied = True
-        self._node(event.node).usage += event.usage
-        self.tree.usage += event.usage
+        iteration.replied, iteration.recorded = True, event.recorded
+        self._use(self._node(event.node), event.usage, event.recorded)
 
     @_fold.register
     def _(self, event: events.CellStarted) -> None:
@@ -229,6 +111,11 @@ class TreeBuilder:
         call = Node(event.call, event.kind, event.model, event.prompt, parent.depth + 1, started=event.time)
         self._nodes[event.call] = call
         parent.calls.append(call)
+        if event.kind == "rlm":
+            if event.source is None:
+                self._children[event.seq] = call
+            else:
+                self._sources[event.call] = event.source
         if event.cell is not None and (cell := self._cells.get((event.node, event.cell))) is not None:
             cell.calls.append(call)
 
@@ -236,12 +123,16 @@ class TreeBuilder:
     def _(self, event: events.CallFinished) -> None:
         call = self._node(event.call)
         call.state, call.seconds, call.cached = event.status, event.seconds, event.cached
+        call.recorded = event.recorded
         if event.status == "ok":
             call.text = event.text
         else:
             call.error = event.text or None
-        call.usage += event.usage
-        self.tree.usage += event.usage
+        self._use(call, event.usage, event.recorded)
+        if (source := self._sources.pop(event.call, None)) is not None:
+            if event.recorded and source in self._children:
+                _graft(self._children[source], call)
+            self._children[source] = call
 
     @_fold.register
     def _(self, event: events.CallChecked) -> None:
@@ -257,13 +148,13 @@ class TreeBuilder:
     def _(self, event: events.ToolFinished) -> None:
         if (tool := self._tools.get((event.node, event.call))) is not None:
             tool.state, tool.text, tool.seconds = event.status, event.text, event.seconds
+            tool.recorded = event.recorded
 
     @_fold.register
     def _(self, event: events.Compacted) -> None:
         node = self._node(event.node)
         node.notes.append(f"The history was summarized: {event.dropped} messages.")
-        node.usage += event.usage
-        self.tree.usage += event.usage
+        self._use(node, event.usage, event.recorded)
 
     @_fold.register
     def _(self, event: events.RunContinued) -> None:
@@ -271,6 +162,10 @@ class TreeBuilder:
         self.tree.stop_reason = self.tree.root.stop_reason = None
         raised = ", ".join(f"{name}={value}" for name, value in event.limits.items())
         self.tree.root.notes.append(f"The run went on with {raised}.")
+
+    @_fold.register
+    def _(self, event: events.Diverged) -> None:
+        self._node(event.node).notes.append(event.reason)
 
     @_fold.register
     def _(self, event: events.Note) -> None:
@@ -299,6 +194,12 @@ class TreeBuilder:
         if tree.root.state == "running":  # it never started
             tree.root.state = tree.state
 
+    def _use(self, node: Node, usage: Usage, recorded: bool) -> None:
+        """Add what a node has used; what an earlier attempt has paid for is in the tree's total already."""
+        node.usage += usage
+        if not recorded:
+            self.tree.usage += usage
+
 
 def fold(stream: Iterable[Event]) -> Tree:
     """Fold a whole stream, or any prefix of one."""
@@ -312,3 +213,11 @@ def _state(reason: StopReason) -> State:
     if reason in ("error", "cancelled"):
         return reason
     return "ok"
+
+
+def _graft(source: Node, call: Node) -> None:
+    """Let a recorded child have the subtree that an earlier attempt has grown, under its own id."""
+    for node in source.walk():
+        node.id, node.recorded = call.id + node.id[len(source.id) :], True
+    for name in ("model", "context", "stop_reason", "iterations", "calls", "notes", "value", "usage", "error"):
+        setattr(call, name, getattr(source, name))

@@ -1,9 +1,10 @@
 """One frozen type per event; the only record of what a run did.
 
 The stream is flat and ordered. ``seq`` counts from 0 within a run and ``time`` is Unix seconds; the host's bus
-sets both. ``node`` says whose event it is: the root RLM is ``"0"``, and a sub-call made by node ``"0"`` is
-``"0.1"``, ``"0.2"``, ... whether it is a plain model call or a child RLM, so a call's id is its node's id.
-Within a node, ``iteration`` and ``cell`` count from 1 (cells over the whole node, not per iteration).
+sets both; a run that is resumed goes on counting. ``node`` says whose event it is: the root RLM is ``"0"``, and a
+sub-call made by node ``"0"`` is ``"0.1"``, ``"0.2"``, ... whether it is a plain model call or a child RLM, so a call's
+id is its node's id. Within a node, ``iteration`` and ``cell`` count from 1 (cells over the whole node, not per
+iteration).
 
 `rlm_kernel.events.tree` folds the stream into the call tree; `rlm_kernel.events.codec` writes it as JSON.
 """
@@ -15,7 +16,8 @@ from typing import Any, ClassVar, Literal
 
 from rlm_kernel.events.values import Message, Usage
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: what resume needs: keys of calls, what was served from the journal, the input. `rlm_kernel.journal` reads all."""
 
 Kind = Literal["llm", "rlm"]
 StopReason = Literal[
@@ -55,6 +57,41 @@ class RunStarted(Event):
     options: dict[str, Any]
     """The configuration without secrets; values are JSON."""
     version: int = SCHEMA_VERSION
+    follows: str | None = None
+    """The run whose REPL it goes on in, in a conversation."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunResumed(Event):
+    """The run begins again, served from what is above, as far as it goes; so does the tree.
+
+    ``options`` are all of its options now. ``turns`` is how many of the root's turns may be served; ``None`` is all.
+    A fork's journal begins with a copy of the other's, and ``forked_from`` is that one's id.
+    """
+
+    type: ClassVar[str] = "run_resumed"
+    run: str
+    options: dict[str, Any]
+    usage: Usage
+    """What all attempts until now have used."""
+    turns: int | None = None
+    forked_from: str | None = None
+    question: str | None = None
+    """The question, where it is another one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputKept(Event):
+    """The run's input, for when it is resumed: a file in the journal's ``inputs``, or one of the caller's."""
+
+    type: ClassVar[str] = "input_kept"
+    load: dict[str, Any]
+    """How the kernel loads it (`rlm_kernel.wire.Load`)."""
+    path: str
+    """Its name in the journal's ``inputs`` or, if it is absolute, the caller's own file, which was not copied."""
+    bytes: int
+    modified: int | None = None
+    """When the caller's file was changed last, in nanoseconds of Unix time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +113,8 @@ class ModelRequested(Event):
     type: ClassVar[str] = "model_requested"
     iteration: int
     messages: tuple[Message, ...]
+    last: bool = False
+    """Whether only an answer is asked for, because the turns are used up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +135,10 @@ class ModelReplied(Event):
     text: str
     usage: Usage
     seconds: float
+    finish: str | None = None
+    """Why it ended, where the provider says so: ``length`` when it was cut off."""
+    recorded: bool = False
+    """Whether an earlier attempt had paid for it; its ``usage`` is in that of `RunResumed`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,6 +183,10 @@ class CallRequested(Event):
     prompt: str
     cell: int | None = None
     """The cell that asked; ``None`` when it is not known."""
+    key: str = ""
+    """A digest of all that was asked: calls with the same key in the same node have asked the same."""
+    source: int | None = None
+    """The ``seq`` of the request that this one is, where an earlier attempt had made it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,6 +202,8 @@ class CallFinished(Event):
     seconds: float
     cached: bool = False
     """Whether an earlier call, or one that was in flight, has answered it."""
+    recorded: bool = False
+    """Whether an earlier attempt had paid for it, and for the subtree of a child."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,6 +237,7 @@ class ToolFinished(Event):
     status: Literal["ok", "error", "cancelled"]
     text: str
     seconds: float
+    recorded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,6 +251,7 @@ class Compacted(Event):
     messages: tuple[Message, ...]
     """What follows the opening from now on."""
     usage: Usage
+    recorded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,6 +260,15 @@ class RunContinued(Event):
 
     type: ClassVar[str] = "run_continued"
     limits: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Diverged(Event):
+    """The node did something else than in the journal: its root model is asked again from here on."""
+
+    type: ClassVar[str] = "diverged"
+    reason: str
+    cell: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -78,6 +78,11 @@ class Account:
         """Seconds since the run began."""
         return (self.stopped or time.monotonic()) - self.started
 
+    def go_on_from(self, usage: Usage, seconds: float) -> None:
+        """Begin with what earlier attempts of the run have used."""
+        self.usage = usage
+        self.started -= seconds
+
     def stop(self) -> None:
         """Stop the clock: the run has ended."""
         self.stopped = time.monotonic()
@@ -150,6 +155,11 @@ class Account:
             rate = usage.input_tokens / size * MARGIN
             self.rates[model] = max(self.rates.get(model, 0.0), min(rate, 1.0))
         return usage
+
+    def use_recorded(self, usage: Usage, *, paid: bool) -> None:
+        """Take what the journal serves: it is counted already, unless the run is a replay of all of it."""
+        if not paid:
+            self.usage += usage
 
     async def _reserve(self, model: str, messages: Sequence[Message]) -> Reservation:
         while True:

@@ -12,13 +12,15 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rlm_kernel import wire
 from rlm_kernel.errors import LimitReached, RLMError, ToolError
 from rlm_kernel.events import types as events
 from rlm_kernel.host.answers.structured import Structured
-from rlm_kernel.host.subcall import Job, SubCalls
+from rlm_kernel.host.subcall import Job
+from rlm_kernel.host.subcalls import SubCalls
 from rlm_kernel.host.uploads import Upload
 
 if TYPE_CHECKING:
@@ -95,7 +97,16 @@ class Broker:
                 f"{len(call.contexts)} contexts for {len(call.prompts)} prompts: expected one for each, or one."
             )
         return [
-            Job("rlm" if recursive else "llm", prompt, model, upload, schema, call.cache, call.source)
+            Job(
+                "rlm" if recursive else "llm",
+                prompt,
+                model,
+                upload,
+                schema,
+                call.cache,
+                call.source,
+                call.model or "",
+            )
             for prompt, upload in zip(call.prompts, each, strict=True)
         ]
 
@@ -121,6 +132,10 @@ class Broker:
             return wire.CallResult(error=str(error))
         number, started, name = next(self._numbers), time.monotonic(), call.tool[:NAME_CHARACTERS]
         bus.emit(events.ToolStarted(node=node.id, call=number, tool=name, arguments=arguments, cell=node.running_cell))
+        if (recorded := node.recorded.tool(name, arguments)) is not None:
+            bus.emit(replace(recorded, node=node.id, call=number, recorded=not node.recorded.strict))
+            ended_well = recorded.status == "ok"
+            return wire.CallResult(text=recorded.text) if ended_well else wire.CallResult(error=recorded.text)
         status, text, result = "cancelled", "", wire.CallResult(error="The call was cancelled.")
         try:
             async with node.ledger.clock():

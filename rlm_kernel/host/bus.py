@@ -4,27 +4,49 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
-from rlm_kernel.events.types import Event
+from rlm_kernel.events.types import CallFinished, Compacted, Event, ModelReplied
 
 Sink = Callable[[Event], None]
+Paid = ModelReplied | CallFinished | Compacted
+
+COMMIT_SECONDS = 0.05
+"""What came sooner can be had again as soon: it may be lost with the power, as writing to the disk would cost more."""
 
 
 class Bus:
-    """The run's one stream. Owned by the run's event loop."""
+    """The run's one stream. Owned by the run's event loop.
 
-    def __init__(self, sinks: Iterable[Sink]) -> None:
+    Attributes
+    ----------
+    redact
+        Takes secrets out of an event before any sink sees it.
+    commit
+        Waits until what was emitted is on the disk.
+    next
+        The number of the next event.
+    """
+
+    def __init__(self, sinks: Iterable[Sink], commit: Callable[[], Awaitable[None]] | None = None) -> None:
         self.redact: Callable[[Event], Event] | None = None
-        """Takes secrets out of an event before any sink sees it."""
+        self.commit = commit
+        self.next = 0
         self._sinks = list(sinks)
-        self._seq = 0
 
-    def emit(self, event: Event) -> None:
-        """Give the event its number and time, and hand it to each sink in order."""
-        event = dataclasses.replace(event, seq=self._seq, time=time.time())
-        self._seq += 1
+    async def emit_paid(self, event: Paid, seconds: float) -> None:
+        """Emit what a request has given, which took so long, and wait until it cannot be lost."""
+        self.emit(event)
+        if self.commit is not None and seconds >= COMMIT_SECONDS:
+            await self.commit()
+
+    def emit(self, event: Event) -> int:
+        """Give the event its number and time, and hand it to each sink in order; return the number."""
+        number = self.next
+        event = dataclasses.replace(event, seq=number, time=time.time())
+        self.next += 1
         if self.redact is not None:
             event = self.redact(event)
         for sink in self._sinks:
             sink(event)
+        return number

@@ -84,6 +84,10 @@ class Cache:
         """Whether an answer is in memory, or on its way."""
         return key in self._flights or self._memory.get(key) is not None
 
+    def put(self, key: str, text: str) -> None:
+        """Keep in memory an answer that is known already."""
+        self._memory.put(key, text)
+
     @staticmethod
     def key(
         model: str, sampling: Mapping[str, Any], prompt: str, schema: Mapping[str, Any] | None = None, **others: Any

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rlm_kernel.events import types as events
@@ -14,6 +14,7 @@ from rlm_kernel.host.asking import ask
 from rlm_kernel.host.ledger import Ledger
 from rlm_kernel.host.prompts import Scene
 from rlm_kernel.host.providers import Model, OnText, Reply
+from rlm_kernel.host.resume.recorded import Recorded
 from rlm_kernel.host.shared import Shared
 from rlm_kernel.host.windows import CHARACTERS_PER_TOKEN
 
@@ -32,7 +33,9 @@ class Dialogue:
         What compaction has taken out of them: lists of messages, each followed by its summary.
     """
 
-    def __init__(self, node: str, shared: Shared, ledger: Ledger, model: Model, scene: Scene) -> None:
+    def __init__(
+        self, node: str, shared: Shared, ledger: Ledger, model: Model, scene: Scene, recorded: Recorded
+    ) -> None:
         self.model = model
         self.scene = scene
         self.history = shared.prompts.opening(scene)
@@ -41,14 +44,17 @@ class Dialogue:
         self._node = node
         self._shared = shared
         self._ledger = ledger
+        self._recorded = recorded
         self._told = 0
         self._tokens = 0
         """Of the history when the model last replied, as its provider counts."""
         self._counted = 0
         """How many messages those were."""
 
-    async def ask(self) -> Reply:
+    async def ask(self, *, last: bool = False) -> Reply:
         """Ask the root model and charge the ledger; the reply is added to the history by `add`.
+
+        A reply that an earlier attempt has paid for is taken from the journal. ``last`` asks for an answer only.
 
         Raises
         ------
@@ -57,27 +63,39 @@ class Dialogue:
         """
         bus, node, iteration = self._shared.bus, self._node, self._ledger.iterations
         new = tuple(self.history[self._told :])
-        bus.emit(events.ModelRequested(node=node, iteration=iteration, messages=new))
+        bus.emit(events.ModelRequested(node=node, iteration=iteration, messages=new, last=last))
         self._told = len(self.history) + 1  # the reply itself is in ModelReplied
 
         def on_text(text: str) -> None:
             bus.emit(events.TextDelta(node=node, iteration=iteration, text=text))
 
-        started = time.monotonic()
-        reply = await self._complete(self.history, on_text)
-        text = reply.text if reply.text.strip() else reply.reasoning  # what it only thought aloud it has still said
-        seconds = time.monotonic() - started
-        bus.emit(events.ModelReplied(node=node, iteration=iteration, text=text, usage=reply.usage, seconds=seconds))
-        if not reply.usage.unreported:
-            self._tokens, self._counted = reply.usage.tokens, len(self.history) + 1
-        return Reply(text, reply.usage, reply.reasoning, reply.finish)
+        replied = self._recorded.reply(last)
+        if replied is not None:
+            self._ledger.account.use_recorded(replied.usage, paid=not self._recorded.strict)
+            bus.emit(replace(replied, node=node, iteration=iteration, recorded=not self._recorded.strict))
+        else:
+            started = time.monotonic()
+            reply = await self._complete(self.history, on_text)
+            text = reply.text if reply.text.strip() else reply.reasoning  # what it only thought aloud it has still said
+            replied = events.ModelReplied(
+                node=node,
+                iteration=iteration,
+                text=text,
+                usage=reply.usage,
+                seconds=time.monotonic() - started,
+                finish=reply.finish,
+            )
+            await bus.emit_paid(replied, replied.seconds)
+        if not replied.usage.unreported:
+            self._tokens, self._counted = replied.usage.tokens, len(self.history) + 1
+        return Reply(replied.text, replied.usage, finish=replied.finish)
 
     async def last_words(self) -> Reply:
         """Ask for an answer because the turns are used up; the messages stay as they were."""
         before = len(self.history)
         self.history += self._shared.prompts.last_resort(self.scene)
         try:
-            return await self.ask()
+            return await self.ask(last=True)
         finally:
             del self.history[before:]
             self._told = before
@@ -99,23 +117,28 @@ class Dialogue:
         opening, rest = self.history[: self._opening], self.history[self._opening :]
         if not rest:
             return
-        reply = await self._complete([*self.history, self._shared.prompts.summarize()])
-        summary = reply.text or reply.reasoning
+        recorded, started = self._recorded.summary(self._ledger.iterations), time.monotonic()
+        if recorded is not None:
+            summary, usage = recorded.summary, recorded.usage
+            self._ledger.account.use_recorded(usage, paid=not self._recorded.strict)
+        else:
+            reply = await self._complete([*self.history, self._shared.prompts.summarize()])
+            summary, usage = reply.text or reply.reasoning, reply.usage
         self.record += [[asdict(message) for message in rest], {"type": "summary", "content": summary}]
         self.history = self._shared.prompts.compacted(opening, summary)
         shared = zip(opening, self.history, strict=False)  # a dialect may drop more than the rest
         self._opening = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], shared))
         self._told, self._tokens, self._counted = len(self.history), 0, 0
-        self._shared.bus.emit(
-            events.Compacted(
-                node=self._node,
-                iteration=self._ledger.iterations,
-                summary=summary,
-                dropped=len(rest),
-                messages=tuple(self.history[self._opening :]),
-                usage=reply.usage,
-            )
+        compacted = events.Compacted(
+            node=self._node,
+            iteration=self._ledger.iterations,
+            summary=summary,
+            dropped=len(rest),
+            messages=tuple(self.history[self._opening :]),
+            usage=usage,
+            recorded=recorded is not None and not self._recorded.strict,
         )
+        await self._shared.bus.emit_paid(compacted, time.monotonic() - started)
 
     async def _complete(self, messages: Sequence[Message], on_text: OnText | None = None) -> Reply:
         return await ask(self._shared.models, self._ledger, self.model, messages, on_text)

@@ -23,6 +23,7 @@ from rlm_kernel.host.parse import Cells
 from rlm_kernel.host.prompts import CellRecord, Scene, ToolDoc, Turn
 from rlm_kernel.host.providers import Model
 from rlm_kernel.host.repl import Repl
+from rlm_kernel.host.resume.recorded import Recorded
 from rlm_kernel.host.shared import Shared, Task
 
 CELL_OUTPUT_CHARACTERS = 1_000_000
@@ -46,6 +47,8 @@ class Node:
         A conversation's, which outlives the node.
     model
         The root model; by default the one of the node's depth.
+    recorded
+        What the journal holds of it, where the run goes on from one.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Node:
         *,
         repl: Repl | None = None,
         model: Model | None = None,
+        recorded: Recorded | None = None,
     ) -> None:
         self.shared = shared
         self.ledger = ledger
@@ -65,6 +69,7 @@ class Node:
         self.running_cell: int | None = None
         self.best = Answer()
         self.dialogue: Dialogue | None = None
+        self.recorded = recorded or Recorded()
         self._model = model or shared.models.at(ledger.depth)
         self._own_repl = repl is None
         self._started = time.monotonic()
@@ -80,9 +85,9 @@ class Node:
         self.tools = tools
         self.repl = repl or Repl(shared.options, shared.box, tools, () if file is None else (file,))
 
-    def child(self, task: Task, node_id: str, model: Model) -> Node:
+    def child(self, task: Task, node_id: str, model: Model, recorded: Recorded | None = None) -> Node:
         """Return a node one level down, with everything inherited but the model."""
-        return Node(self.shared, self.ledger.child(), task, node_id, model=model)
+        return Node(self.shared, self.ledger.child(), task, node_id, model=model, recorded=recorded)
 
     async def remember(self) -> None:
         """Put the messages into the REPL, for the conversation's next completion."""
@@ -113,7 +118,7 @@ class Node:
             context=wire.encode(self.context),
         )
         self.shared.bus.emit(started)
-        self.dialogue = Dialogue(self.id, self.shared, self.ledger, self._model, self._scene())
+        self.dialogue = Dialogue(self.id, self.shared, self.ledger, self._model, self._scene(), self.recorded)
         return self
 
     async def __aexit__(self, kind: Any, error: BaseException | None, traceback: Any = None) -> None:
@@ -177,6 +182,7 @@ class Node:
             self.running_cell = None
         bus.emit(events.CellFinished(node=self.id, cell=cell, status=result.status, seconds=result.seconds))
         record.status, record.report = result.status, result.report
+        self._say_what_differs(cell, code, record)
         if result.restart is not None:
             record.restart, record.lost, self.repl.variables = result.restart, self.repl.variables, {}
             bus.emit(events.Note(node=self.id, text=f"The kernel was restarted: {result.restart}."))
@@ -187,6 +193,19 @@ class Node:
             if result.report.text:
                 self.best = Answer.of_report(result.report)
         return record
+
+    def diverge(self, reason: str, cell: int | None) -> None:
+        """Go on without the journal's replies, because the node has done something else than before."""
+        if not self.recorded.diverged:
+            self.recorded.diverged = reason
+            self.shared.bus.emit(events.Diverged(node=self.id, reason=reason, cell=cell))
+
+    def _say_what_differs(self, cell: int, code: str, record: CellRecord) -> None:
+        difference = self.recorded.difference(cell, code, record)
+        if difference is not None and difference.diverges:
+            self.diverge(difference.text, cell)
+        elif difference is not None:
+            self.shared.bus.emit(events.Note(node=self.id, text=difference.text))
 
     async def accepted_answer(self, text: str, records: Sequence[CellRecord]) -> Answer | None:
         """Return what the turn answers, if it does; why it does not, the model hears with its next observation."""

@@ -6,10 +6,12 @@ import base64
 import dataclasses
 import json
 import math
+import mmap
 import re
 import types
 from collections.abc import Iterable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 from urllib.parse import quote, quote_plus
 
@@ -61,6 +63,19 @@ class Redactor:
             if sign in text:
                 return self._pattern.sub(REDACTED, text)
         return text
+
+    def is_in(self, path: Path) -> bool:
+        """Whether a file holds a secret.
+
+        Raises
+        ------
+        OSError
+            It cannot be read.
+        """
+        if not self._signs or path.stat().st_size == 0:
+            return False
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return any(content.find(sign.encode("utf-8", "surrogatepass")) >= 0 for sign in self._signs)
 
     def value(self, value: T) -> T:
         """Return a JSON value, or a dataclass of texts, without secrets; the same object where it has none."""

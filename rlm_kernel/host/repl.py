@@ -15,6 +15,7 @@ from rlm_kernel.errors import ContextError
 from rlm_kernel.events.values import Message
 from rlm_kernel.host import inputs
 from rlm_kernel.host.options import Options
+from rlm_kernel.host.resume.again import KeptInput, PreparedInput
 from rlm_kernel.host.sandboxes.box import Box
 from rlm_kernel.host.session import Session
 from rlm_kernel.host.tools import Tools
@@ -43,6 +44,8 @@ class Repl:
         self.variables: dict[str, str] = {}
         """The user's, when the last cell ended."""
         self.cells = itertools.count(1)
+        self.last_input: PreparedInput | None = None
+        """The input that was loaded last."""
         self._options = options
         self._tools = tools
         self.session = Session(box, options.cell_seconds, self._serve, files)
@@ -104,7 +107,9 @@ class Repl:
         session, options = self.session, self._options
         if isinstance(context, Upload):
             return await asyncio.to_thread(inputs.uploaded, context.path, context.kind, session.inputs, name)
-        return await asyncio.to_thread(
+        if isinstance(context, KeptInput):
+            return await asyncio.to_thread(inputs.kept, context.file, context.load, session.inputs, name)
+        load = await asyncio.to_thread(
             inputs.prepare,
             context,
             session.inputs,
@@ -114,6 +119,9 @@ class Repl:
             encoding_errors=options.encoding_errors,
             context_format=options.context_format,
         )
+        own = isinstance(context, Path) and context.is_file()
+        self.last_input = PreparedInput(load, context.absolute() if own else session.inputs / name, own)
+        return load
 
     async def _load_json(self, name: str, value: Any) -> None:
         path = self.session.inputs / name

@@ -12,6 +12,8 @@ from rlm_kernel.host.bus import Bus
 from rlm_kernel.host.completion import Completion
 from rlm_kernel.host.conversation import Conversation
 from rlm_kernel.host.options import ModelLike, Options
+from rlm_kernel.host.resume import begin
+from rlm_kernel.host.resume.begin import SavedLike
 from rlm_kernel.host.run import Run
 from rlm_kernel.host.shared import CHILD_QUESTION, Shared
 from rlm_kernel.host.tools import Tools
@@ -91,6 +93,47 @@ class RLM:
     def stream(self, question: str, context: Any = None, *, root_prompt: str | None = None) -> Run:
         """Return a run that ``async for event in`` drives; its `completion` is there when the loop has ended."""
         return self._run(question, context, root_prompt)
+
+    @classmethod
+    def resume(cls, run: SavedLike, context: Any = None, **changes: Any) -> Completion:
+        """Go on with a run where it ended: after a crash, a limit, a cancel or a failure. What was paid for is served.
+
+        Cells run again, in a fresh kernel; root replies, sub-calls and tools come from the journal as far as it goes,
+        and the first one that it does not have is asked for. Where a cell does something else than before, the run says
+        so.
+        For a run that can be watched, awaited or cancelled, see `rlm_kernel.resume`.
+
+        Parameters
+        ----------
+        run
+            Its directory, its id or the beginning of it, or ``"last"``.
+        context
+            The input, where the journal does not have it, or another one.
+        **changes
+            Options that are other ones now, such as a raised ``max_calls``; functions have to be passed again.
+
+        Raises
+        ------
+        OptionError
+            An option cannot work, has to be passed again, or the limit that had ended the run is not raised.
+        ContextError
+            The input is gone, or has changed.
+        RLMError
+            There is no such run, it cannot be read, or another process is writing it. Or as `acompletion`.
+        """
+        return begin.resume(run, context, **changes).start().result()
+
+    @classmethod
+    def replay(cls, run: SavedLike, context: Any = None, **changes: Any) -> Completion:
+        """Do the same as a run did, with no model at all; see `rlm_kernel.replay`."""
+        return begin.replay(run, context, **changes).start().result()
+
+    @classmethod
+    def fork(
+        cls, run: SavedLike, turn: int, context: Any = None, *, question: str | None = None, **changes: Any
+    ) -> Completion:
+        """Begin a new run with the first turns of another one; see `rlm_kernel.fork`."""
+        return begin.fork(run, turn, context, question=question, **changes).start().result()
 
     async def ago_on(self, **limits: Any) -> Completion:
         """Raise limits and go on with the conversation's last completion, which one of them had ended.

@@ -25,10 +25,17 @@ from rlm_kernel.host.conversation import Conversation
 from rlm_kernel.host.ledger import Ledger
 from rlm_kernel.host.node import Node
 from rlm_kernel.host.options import Options
+from rlm_kernel.host.resume.again import Again, KeptInput
+from rlm_kernel.host.resume.keeping import keeping
 from rlm_kernel.host.shared import CHILD_QUESTION, Shared, Task
-from rlm_kernel.sinks.journal import Journal, default_runs_dir
+from rlm_kernel.journal import Journal, default_runs_dir
 
 log = logging.getLogger("rlm_kernel")
+
+
+def new_id() -> str:
+    """Return a name for a new run: when it began, and a few letters by chance."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
 
 
 class Run:
@@ -44,16 +51,23 @@ class Run:
     """
 
     def __init__(
-        self, options: Options, question: str, context: Any = None, conversation: Conversation | None = None
+        self,
+        options: Options,
+        question: str,
+        context: Any = None,
+        conversation: Conversation | None = None,
+        *,
+        again: Again | None = None,
+        directory: Path | None = None,
     ) -> None:
         if not isinstance(question, str) or not question.strip():
             raise RLMError("The question is empty. Write what you want to know about the context.")
-        if context is not None or conversation is None:
+        if not isinstance(context, KeptInput) and (context is not None or conversation is None):
             checked = question if context is None else context
             memory, form = options.memory_mb << 20, options.context_format
             inputs.check(checked, memory, encoding=options.encoding, context_format=form)
-        self.id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-        self.directory = Path(options.runs_dir or default_runs_dir()) / self.id
+        self.directory = directory or Path(options.runs_dir or default_runs_dir()).expanduser() / new_id()
+        self.id = self.directory.name
         self.completion: Completion | None = None
         self._question = question
         self._options = options
@@ -64,9 +78,11 @@ class Run:
             self._task = Task("" if options.compat else question, question, answer_type)
         else:
             self._task = Task("" if options.compat and question == CHILD_QUESTION else question, context, answer_type)
+        self._again = again
         self._tree = TreeBuilder()
-        self._journal = Journal(self.directory)
-        self._bus = Bus([self._journal, self._tree.apply, self._put, self._tell])
+        self._journal = Journal(self.directory) if again is None else again.journal
+        views = [self._tree.apply, self._put, self._tell]
+        self._bus = Bus(views) if self._journal is None else Bus([self._journal, *views], self._journal.commit)
         self._shared = Shared.of(options, self._bus, None if conversation is None else conversation.box)
         self._bus.redact = self._shared.redactor.event
         self._ledger = Ledger(options, self._shared.models.prices)
@@ -76,6 +92,12 @@ class Run:
         self._future: concurrent.futures.Future[Completion] | None = None
         self._running: asyncio.Task[Any] | None = None
         self._cancelled = False
+        if again is not None and again.journal is not None:
+            self._ledger.account.go_on_from(again.recording.usage, again.recording.seconds)
+            self._bus.next = again.recording.events
+            for event in again.events:
+                self._tree.apply(event)
+                self._events.put(event)
 
     async def complete(self) -> Completion:
         """Run to the end.
@@ -87,8 +109,11 @@ class Run:
         asyncio.CancelledError
             The task was cancelled from outside; `completion` holds what there is. After `cancel` it is returned.
         """
-        started = RunStarted(run=self.id, question=self._question, options=self._options.public())
-        return await self._drive(started)
+        if self._again is not None:
+            return await self._drive(self._again.first)
+        follows = None if self._conversation is None else self._conversation.last or None
+        options = self._options.public()
+        return await self._drive(RunStarted(run=self.id, question=self._question, options=options, follows=follows))
 
     async def go_on(self, **limits: Any) -> Completion:
         """Go on from where a limit has ended the run, with higher limits, in the same REPL.
@@ -115,6 +140,8 @@ class Run:
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Run in this event loop and yield each event as it happens. Leaving the iteration cancels the run."""
         listener: asyncio.Queue[Event | None] = asyncio.Queue()
+        for earlier in () if self._again is None else self._again.events:
+            listener.put_nowait(earlier)
         self._listeners.append(listener)
         task = asyncio.create_task(self.complete())
         try:
@@ -202,14 +229,15 @@ class Run:
     async def _answered(self) -> StopReason:
         conversation = self._conversation
         if conversation is None:
-            self._node = Node(self._shared, self._ledger, self._task)
-            async with self._node:
+            recorded = None if self._again is None else self._again.recording.root
+            self._node = Node(self._shared, self._ledger, self._task, recorded=recorded)
+            async with self._node, self._keeping_input():
                 return (await engine.run(self._node)).stop_reason
         async with conversation.turn():
             if self._node is None:
                 self._node = Node(self._shared, self._ledger, self._task, repl=conversation.repl)
             conversation.last = self.id
-            async with self._node:
+            async with self._node, self._keeping_input():
                 answer = await engine.run(self._node)
             if answer.stop_reason == "answered":
                 try:
@@ -217,6 +245,13 @@ class Run:
                 except RLMError as error:  # the kernel's fault, and the answer is there
                     self._bus.emit(Note(text=f"The REPL does not hold this completion's messages: {error}"))
             return answer.stop_reason
+
+    def _keeping_input(self) -> contextlib.AbstractAsyncContextManager[None]:
+        assert self._node is not None
+        again = self._again
+        known = again is not None and (again.journal is None or again.recording.input is not None)
+        prepared = None if known else self._node.repl.last_input
+        return keeping(self._bus, self.directory, prepared, self._shared.redactor)
 
     async def _end(self, reason: StopReason, error: str | None) -> None:
         """Close what the run has opened, and say what it came to. Nothing may keep it from doing so."""
@@ -232,7 +267,8 @@ class Run:
             try:
                 self._bus.emit(RunFinished(stop_reason=reason, usage=ledger.usage, seconds=ledger.seconds, error=error))
             finally:
-                self._journal.close()
+                if self._journal is not None:
+                    self._journal.close()
                 best = Answer() if node is None else node.best
                 self.completion = Completion(
                     answer=best.result,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from rlm_kernel import wire
-from rlm_kernel.errors import LimitReached, RLMError
+from rlm_kernel.errors import RLMError
 from rlm_kernel.events import types as events
 from rlm_kernel.events.values import Message, Usage
 from rlm_kernel.host import engine
@@ -18,6 +17,7 @@ from rlm_kernel.host.answers.answer_type import AnswerType
 from rlm_kernel.host.answers.structured import MismatchError, Structured
 from rlm_kernel.host.asking import ask
 from rlm_kernel.host.providers import Model
+from rlm_kernel.host.resume.recorded import RecordedCall, call_key
 from rlm_kernel.host.shared import CHILD_QUESTION, Task
 from rlm_kernel.host.uploads import Upload
 from rlm_kernel.host.verify import SubCall, Verdict, retry_prompt
@@ -40,6 +40,20 @@ class Job:
     schema: Structured | None = None
     cache: bool = True
     source: str = ""
+    named: str = ""
+    """The model that the code has named."""
+
+    @property
+    def key(self) -> str:
+        """What the journal finds it by, whichever model answered it."""
+        return call_key(
+            self.kind,
+            self.prompt,
+            model=self.named,
+            context=None if self.upload is None else self.upload.digest,
+            schema=None if self.schema is None else self.schema.schema,
+            source=self.source,
+        )
 
 
 class _Partial(RLMError):
@@ -50,70 +64,18 @@ class _Partial(RLMError):
         self.text = text
 
 
-class SubCalls:
-    """Answers the sub-calls of one node."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self._shared = node.shared
-        self._children = asyncio.Semaphore(node.ledger.limits.max_children)
-
-    def knows(self, job: Job) -> bool:
-        """Whether a job costs nothing, because an earlier one answers it."""
-        return _InFlight(self).is_known(job)
-
-    async def answer(self, job: Job) -> wire.CallResult:
-        """Answer one job and tell the stream. A failure is a result too."""
-        node, bus = self._node, self._shared.bus
-        flight = _InFlight(self)
-        try:
-            flight.count(job)
-            node.ledger.account.record(job.prompt)
-        except LimitReached as limit:
-            return wire.CallResult(limit=limit.limit, maximum=limit.maximum)
-        flight.call, started = node.next_call_id(), time.monotonic()
-        call = flight.call
-        bus.emit(
-            events.CallRequested(
-                node=node.id, call=call, kind=job.kind, model=job.model.name, prompt=job.prompt, cell=node.running_cell
-            )
-        )
-        status, text, result = "cancelled", "", wire.CallResult(error="The call was cancelled.")
-        try:
-            text = await flight.go(job)
-            node.ledger.account.record(text)
-            status, result = "ok", wire.CallResult(text=text)
-        except LimitReached as limit:
-            status, text, result = "error", str(limit), wire.CallResult(limit=limit.limit, maximum=limit.maximum)
-        except RLMError as error:
-            status, text, result = "error", str(error), wire.CallResult(error=str(error))
-        finally:
-            flight.settle()
-            bus.emit(
-                events.CallFinished(
-                    node=node.id,
-                    call=call,
-                    status=status,  # type: ignore[arg-type]
-                    text=text,
-                    usage=flight.usage,
-                    seconds=time.monotonic() - started,
-                    cached=bool(flight.cached),
-                )
-            )
-        return result
-
-
-class _InFlight:
+class InFlight:
     """One call under way: what it has used, and whether it cost anything at all."""
 
-    def __init__(self, calls: SubCalls) -> None:
+    def __init__(self, node: Node, children: asyncio.Semaphore, recorded: RecordedCall | None = None) -> None:
         self.call = ""
         self.usage = Usage()
         self.cached: bool | None = None
         """Whether every try was answered by an earlier call."""
-        self._calls = calls
-        self._node = calls._node
-        self._shared = calls._shared
+        self._node = node
+        self._children = children
+        self._recorded = recorded
+        self._shared = node.shared
         self._counted = False
         self._keyed: tuple[Job, str] | None = None
 
@@ -132,6 +94,11 @@ class _InFlight:
     def is_known(self, job: Job) -> bool:
         """Whether an earlier call answers it, or one that is under way."""
         return not self._shared.verifiers and self._is_cacheable(job) and self._key(job) in self._shared.cache
+
+    def remember(self, job: Job, text: str) -> None:
+        """Let a result of the journal answer the same call again."""
+        if self._is_cacheable(job) and not self._shared.verifiers:
+            self._shared.cache.put(self._key(job), text)
 
     def settle(self) -> None:
         """Uncount the call if it turned out to cost nothing."""
@@ -259,7 +226,8 @@ class _InFlight:
             task = Task(question, job.prompt, answer_type, job.source)
         else:
             task = Task(job.prompt, job.upload, answer_type, job.source)
-        async with self._calls._children, self._node.child(task, self.call, job.model) as child:
+        recorded = None if self._recorded is None else self._recorded.node
+        async with self._children, self._node.child(task, self.call, job.model, recorded) as child:
             answer = await engine.run(child)
         if not answer.text:
             raise RLMError(f"The child ended without an answer ({answer.stop_reason}).")

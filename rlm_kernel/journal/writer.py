@@ -1,104 +1,176 @@
-"""The journal: every event of a run as a line of JSON, in a directory of its own."""
+"""Appends every event of a run to its journal: whole lines, on the disk before what was paid for is used."""
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import json
 import os
-from collections.abc import Iterator
 from contextlib import suppress
-from io import BufferedRandom
+from io import FileIO
 from pathlib import Path
 
 from rlm_kernel.errors import RLMError
-from rlm_kernel.events.codec import from_json, to_json
-from rlm_kernel.events.types import Event, RunStarted, TextDelta
+from rlm_kernel.events.codec import encode, to_content, to_json
+from rlm_kernel.events.types import Event, RunResumed, RunStarted, TextDelta
+from rlm_kernel.journal.blobs import Blobs, big_texts, put_at
 
 EVENTS_FILE = "events.jsonl"
 RUN_FILE = "run.json"
+BLOBS_KEY = "blobs"
+"""In a line: the places of its big texts, each with its blob's name."""
 
 
 class Journal:
     """A sink that appends each event to ``events.jsonl``, and writes what the run is to ``run.json``.
 
-    Owned by the run's event loop. An event is in the file when the call returns.
+    Owned by the run's event loop. An event is in the file when the call returns, where the end of the process cannot
+    harm it, and on the disk after `commit`. One process writes at a time.
 
     Raises
     ------
     RLMError
-        From any call: the directory cannot be written. A run does not go on without its journal.
+        From any call: the directory cannot be written, or another process writes to it. A run does not go on without
+        its journal. What could not be written is tried again by the next call, and by `close`.
     """
 
     def __init__(self, run_dir: Path) -> None:
         self._run_dir = run_dir
-        self._file: BufferedRandom | None = None
+        self._blobs = Blobs(run_dir)
+        self._file: FileIO | None = None
+        self._unwritten = b""
+        self._new_blobs: list[Path] = []
+        self._end = 0
+        """Of the file's whole lines."""
+        self._committed = 0
+        self._committing: asyncio.Future[None] | None = None
 
     def __call__(self, event: Event) -> None:
-        """Append an event and flush it; pieces of text on their way are not kept."""
+        """Append an event; pieces of text on their way are not kept."""
         if isinstance(event, TextDelta):
             return
         try:
-            if self._file is None:
-                self._file = self._open()
-            if isinstance(event, RunStarted):
-                (self._run_dir / RUN_FILE).write_text(_run(event), encoding="utf-8")
-            self._file.write(to_json(event).encode() + b"\n")
-            self._file.flush()
+            file = self.open()
+            if isinstance(event, RunStarted | RunResumed):
+                self._describe(event)
+            self._unwritten += self._line(event)
+            self._write(file)
         except OSError as error:
-            raise RLMError(
-                f"The journal {str(self._run_dir)!r} cannot be written: {error.strerror}. "
-                "Choose another place with runs_dir= or RLM_RUNS_DIR."
-            ) from error
+            raise self._failure(error) from error
 
-    def _open(self) -> BufferedRandom:
-        self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = (self._run_dir / EVENTS_FILE).open("a+b")
-        _drop_cut_line(file)
-        return file
+    def open(self) -> FileIO:
+        """Take the journal for writing; what a writer that was killed left behind the last line is dropped."""
+        if self._file is None:
+            try:
+                self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+                file = (self._run_dir / EVENTS_FILE).open("a+b", buffering=0)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    self._end = self._committed = _drop_cut_line(file)
+                except BaseException:
+                    file.close()
+                    raise
+            except BlockingIOError:
+                raise RLMError(
+                    f"The run {self._run_dir.name} is being written by another process. Nothing was changed: wait for "
+                    "its end, stop it, or fork the run."
+                ) from None
+            except OSError as error:
+                raise self._failure(error) from error
+            self._file = file
+        return self._file
+
+    async def commit(self) -> None:
+        """Wait until all that was written is on the disk; several that wait share one write to it."""
+        end, loop = self._end, asyncio.get_running_loop()
+        while self._file is not None and self._committed < end:
+            if self._committing is None:
+                self._committing = loop.create_task(self._sync(self._file))
+            await asyncio.shield(self._committing)
 
     def close(self) -> None:
         """Close the file. Safe to call twice, and after a failure."""
         file, self._file = self._file, None
         if file is not None:
             with suppress(OSError):  # what could not be written has been told by the call that wrote it
+                self._write(file)
+            with suppress(OSError):
                 file.close()
 
+    async def _sync(self, file: FileIO) -> None:
+        end, blobs, self._new_blobs = self._end, self._new_blobs, []
+        try:
+            copy = os.dup(file.fileno())  # the journal may be closed meanwhile
+            await asyncio.to_thread(_to_disk, copy, blobs)
+            self._committed = max(self._committed, end)
+        except OSError as error:
+            raise self._failure(error) from error
+        finally:
+            self._committing = None
 
-def read(run_dir: str | Path) -> Iterator[Event]:
-    """Yield a journal's events; a last line that was cut off in mid-write is left out.
+    def _line(self, event: Event) -> bytes:
+        """Return an event's line, its big texts in files of their own."""
+        found = list(big_texts(event))
+        if not found:
+            return to_json(event).encode() + b"\n"
+        content, names = to_content(event), []
+        for place, text in found:
+            name, file = self._blobs.put(text)
+            names.append((place, name))
+            put_at(content, place, None)
+            if file is not None:
+                self._new_blobs.append(file)
+        return encode({**content, BLOBS_KEY: names}).encode() + b"\n"
 
-    Raises
-    ------
-    RLMError
-        There is no journal, or a line in its middle is no event.
-    """
-    path = Path(run_dir, EVENTS_FILE)
+    def _write(self, file: FileIO) -> None:
+        """Write whole lines only: what a full disk has taken of one is taken back."""
+        data = self._unwritten
+        try:
+            while data:
+                data = data[file.write(data) :]
+        except OSError:
+            with suppress(OSError):
+                file.truncate(self._end)
+            raise
+        self._end += len(self._unwritten)
+        self._unwritten = b""
+
+    def _describe(self, event: RunStarted | RunResumed) -> None:
+        """Write ``run.json``, whole or not at all."""
+        file = self._run_dir / RUN_FILE
+        if isinstance(event, RunStarted):
+            what = {"run": event.run, "question": event.question, "started": event.time, "version": event.version}
+        else:
+            what = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+            what |= {"run": event.run, "resumed": event.time}
+            if event.question is not None:
+                what |= {"question": event.question}
+            if event.forked_from is not None:
+                what |= {"forked_from": event.forked_from, "turns": event.turns}
+        part = file.with_suffix(".part")
+        part.write_text(json.dumps({**what, "options": event.options}, indent=1), encoding="utf-8")
+        part.replace(file)
+
+    def _failure(self, error: OSError) -> RLMError:
+        return RLMError(
+            f"The journal {str(self._run_dir)!r} cannot be written: {error.strerror}. "
+            "What is in it stays. Make room, or choose another place with runs_dir= or RLM_RUNS_DIR."
+        )
+
+
+def _to_disk(descriptor: int, blobs: list[Path]) -> None:
+    """Wait until files are on the disk: what lines refer to first."""
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.endswith(b"\n"):  # else it was cut off, and is the last
-                    yield _event(line, f"{str(path)!r}, line {number}")
-    except OSError as error:
-        raise RLMError(f"There is no journal at {str(run_dir)!r}: {error.strerror}.") from error
+        for path in blobs:
+            with path.open("rb") as blob:
+                os.fsync(blob.fileno())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def default_runs_dir() -> Path:
-    """Return where journals go: ``RLM_RUNS_DIR``, else ``rlm/runs`` in Jupyter's data directory."""
-    if chosen := os.environ.get("RLM_RUNS_DIR"):
-        return Path(chosen).expanduser()
-    from jupyter_core.paths import jupyter_data_dir
-
-    return Path(jupyter_data_dir(), "rlm", "runs")
-
-
-def _event(line: bytes, where: str) -> Event:
-    try:
-        return from_json(line.decode())
-    except ValueError as error:
-        raise RLMError(f"{where} is damaged: {error}.") from error
-
-
-def _drop_cut_line(file: BufferedRandom) -> None:
-    """Remove what a writer that was killed left behind the last line end, so that the next line is a line."""
+def _drop_cut_line(file: FileIO) -> int:
+    """Remove what stands behind the last line end, so that the next line is a line; return the file's length."""
     end = start = file.seek(0, os.SEEK_END)
     while start > 0:
         before = max(0, start - 65_536)
@@ -109,8 +181,4 @@ def _drop_cut_line(file: BufferedRandom) -> None:
         start = before
     if start < end:
         file.truncate(start)
-
-
-def _run(event: RunStarted) -> str:
-    what = {"run": event.run, "question": event.question, "started": event.time, "version": event.version}
-    return json.dumps({**what, "options": event.options}, indent=1)
+    return start

@@ -7,8 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlm_kernel import RLM, Completion, RLMError, ScriptedModel
-from rlm_kernel.sinks import journal
+from rlm_kernel import RLM, Completion, RLMError, ScriptedModel, journal
 from tests.escapes.runs import ANSWER, words, written
 from tests.escapes.vocabulary import UNHARMED, Attempt, Drive, Scene, Try, attempt, differs, judged
 

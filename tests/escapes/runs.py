@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from rlm_kernel import RLM, Completion, ScriptedModel
+from rlm_kernel import RLM, Completion, ScriptedModel, journal
 from rlm_kernel.events.tree import fold
 from rlm_kernel.events.types import CallFinished, CellFinished, CellOutput, Event
-from rlm_kernel.sinks import html, journal
+from rlm_kernel.sinks import html
 from tests.escapes.memory import HOST_GROWTH, Memory, growing
 from tests.escapes.protocol import FORGER
 from tests.escapes.vocabulary import WORDS, Scene, Try, differs, judged, tries_in

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from rlm_kernel import RLM, Completion, SandboxError, ScriptedModel
+from rlm_kernel import RLM, Completion, SandboxError, ScriptedModel, journal
 from rlm_kernel.events import types as events
 from rlm_kernel.events.values import Usage
 from rlm_kernel.host import parse
 from rlm_kernel.host.providers import Reply
 from rlm_kernel.host.sandboxes import bubblewrap
-from rlm_kernel.sinks import journal
 from tests.host.script import cell, done, events_of, heard
 from tests.providers.fake_servers import FakeServer, Text
 

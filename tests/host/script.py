@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlm_kernel import Completion, ScriptedModel
+from rlm_kernel import Completion, ScriptedModel, journal
 from rlm_kernel.events.types import Event
-from rlm_kernel.sinks import journal
 
 
 def cell(code: str) -> str:

@@ -8,8 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
-from rlm_kernel import RLM, OptionError, RLMError, ScriptedModel
-from rlm_kernel.sinks import journal
+from rlm_kernel import RLM, OptionError, RLMError, ScriptedModel, journal
 
 
 def cell(code: str) -> str:

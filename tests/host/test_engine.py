@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from rlm_kernel import RLM, Completion, ContextError, ModelError, RLMError, ScriptedModel
+from rlm_kernel import RLM, Completion, ContextError, ModelError, RLMError, ScriptedModel, journal
 from rlm_kernel.events.types import CallFinished, CallRequested, CellFinished, Event, RunFinished
 from rlm_kernel.events.values import Message, Usage
 from rlm_kernel.host.providers import Reply
-from rlm_kernel.sinks import journal
 
 
 def cell(code: str) -> str:

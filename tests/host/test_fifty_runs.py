@@ -11,9 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
-from rlm_kernel import RLM, Completion, RLMError, ScriptedModel
+from rlm_kernel import RLM, Completion, RLMError, ScriptedModel, journal
 from rlm_kernel.events import types as events
-from rlm_kernel.sinks import journal
 from tests.providers.fake_servers import AGAIN, Cut, FakeServer, Item, NoChoices, Raw, Request, Status, Text
 
 RUNS = 50

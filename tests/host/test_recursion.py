@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from rlm_kernel import RLM, Completion, RLMError, ScriptedModel
+from rlm_kernel import RLM, Completion, RLMError, ScriptedModel, journal
 from rlm_kernel.events import types as events
-from rlm_kernel.sinks import journal
 
 
 def cell(code: str) -> str:

@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from rlm_kernel import RLM, RLMError, ScriptedModel
+from rlm_kernel import RLM, RLMError, ScriptedModel, journal
 from rlm_kernel.events import types as events
 from rlm_kernel.host import loop
-from rlm_kernel.sinks import journal
 from tests.host.script import cell, done, events_of
 
 

@@ -240,7 +240,7 @@ class TestTools:
         assert got == ["sk-planted-value"]
         assert completion.answer == "fetched with ***"
         assert "Secret('token')" in heard(root)
-        for file in Path(completion.run_dir).rglob("*"):
+        for file in filter(Path.is_file, Path(completion.run_dir).rglob("*")):
             assert "sk-planted-value" not in file.read_text()
 
     async def test_a_planted_key_in_a_models_words_never_reaches_the_journal(self) -> None:

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from rlm_kernel import RLM, Completion, ScriptedModel
+from rlm_kernel import RLM, Completion, ScriptedModel, journal
 from rlm_kernel.events import types as events
 from rlm_kernel.events.values import Usage
 from rlm_kernel.host.providers import Reply
-from rlm_kernel.sinks import journal
 
 BRANCH = """```repl
 parts = rlm_query_batched([f"{context}/{number}" for number in range(8)])

@@ -12,7 +12,7 @@ from jupyter_core.paths import jupyter_data_dir
 from rlm_kernel.errors import RLMError
 from rlm_kernel.events import types as events
 from rlm_kernel.events.codec import to_json
-from rlm_kernel.sinks.journal import Journal, default_runs_dir, read
+from rlm_kernel.journal import Journal, default_runs_dir, read
 from tests.events.stories import mystery
 
 RUN = mystery()

@@ -10,6 +10,6 @@
 | `foreign.py` | what JSON cannot hold, where it is, and what to pass instead |
 """
 
-from rlm_kernel.host.inputs.prepared import check, prepare, single_file, uploaded
+from rlm_kernel.host.inputs.prepared import check, kept, prepare, single_file, uploaded
 
-__all__ = ["check", "prepare", "single_file", "uploaded"]
+__all__ = ["check", "kept", "prepare", "single_file", "uploaded"]

@@ -141,6 +141,23 @@ def uploaded(path: Path, kind: Literal["text", "json"], folder: Path, name: str)
     return wire.Load(name, name, kind, errors="surrogatepass")
 
 
+def kept(file: Path, load: wire.Load, folder: Path, name: str) -> wire.Load:
+    """Copy a file that was prepared for an earlier attempt below ``folder``, and say how the kernel loads it.
+
+    Raises
+    ------
+    ContextError
+        It cannot be copied there.
+    """
+    target = folder / name
+    try:
+        shutil.copyfile(file, target)
+        target.chmod(0o644)
+    except OSError as error:
+        raise _failure(file, folder, error) from error
+    return replace(load, name=name, path=name)
+
+
 def single_file(context: Any) -> Path | None:
     """Return the file that a sandbox may bind instead of having it copied; ``None`` for every other input."""
     return context if isinstance(context, Path) and context.is_file() else None

@@ -6,12 +6,12 @@ Flat names, grouped by file: `models`, `limits`, `loop`, `calls`, `context`, and
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rlm_kernel.errors import OptionError
 from rlm_kernel.host.checks import did_you_mean
+from rlm_kernel.host.options import saved
 from rlm_kernel.host.options.calls import CallOptions
 from rlm_kernel.host.options.context import ContextOptions
 from rlm_kernel.host.options.limits import RAISABLE, Limits
@@ -26,9 +26,6 @@ PRESETS: dict[tuple[str, Any], dict[str, Any]] = {
     ("prompt", "small_model"): {"cells": "first"},  # small models invent the outputs of their cells
 }
 """What an option changes in others, where the caller does not say otherwise."""
-
-PRIVATE = ("api_key", "on_event", "runs_dir", "tools", "sub_tools")
-"""What the journal does not hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +80,4 @@ class Options(ModelChoice, BoxOptions, Limits, LoopOptions, CallOptions, Context
 
     def public(self) -> dict[str, Any]:
         """Return the options as JSON for the journal: no key, no functions."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in PRIVATE}
-        return {name: _plain(value) for name, value in values.items()} | {"tools": sorted(self.tools)}
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return getattr(value, "name", None) or getattr(value, "__name__", type(value).__name__)
+        return saved.to_json(self)

@@ -8,11 +8,15 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.errors import ModelError, OptionError, RLMError
 from rlm_kernel.events.values import Message, Usage
 from rlm_kernel.host.providers.base import OnText, Reply
+
+if TYPE_CHECKING:
+    from rlm_kernel.journal import SavedRun
 
 ScriptItem = str | Reply | Exception
 ScriptFunction = Callable[[list[dict[str, str]]], str | Reply | Awaitable[str | Reply]]
@@ -56,6 +60,23 @@ class ScriptedModel:
         else:
             raise OptionError(f"A script is a list of replies or a function, not {type(script).__name__}.")
         self._length = len(self._replies)
+
+    @classmethod
+    def from_journal(cls, run: str | Path | SavedRun) -> ScriptedModel:
+        """Return a model that replies what a run's models did: the root model, and those of its sub-calls.
+
+        It goes by what it is asked, so it also serves runs that are a little different. For the same run, `replay` it.
+
+        Raises
+        ------
+        RLMError
+            There is no such run.
+        """
+        from rlm_kernel.host.resume.script import JournalScript
+        from rlm_kernel.journal import find
+
+        saved = find(run)
+        return cls(JournalScript(saved.events()), name=saved.id)
 
     async def complete(
         self, messages: Sequence[Message], on_text: OnText | None = None, *, max_tokens: int | None = None

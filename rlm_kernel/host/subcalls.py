@@ -1,0 +1,123 @@
+"""The sub-calls of one node: served from the journal or sent on their way, and told to the stream."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rlm_kernel import wire
+from rlm_kernel.errors import LimitReached, RLMError
+from rlm_kernel.events import types as events
+from rlm_kernel.host.resume.recorded import RecordedCall
+from rlm_kernel.host.subcall import InFlight, Job
+
+if TYPE_CHECKING:
+    from rlm_kernel.host.node import Node
+
+
+class SubCalls:
+    """Answers the sub-calls of one node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._shared = node.shared
+        self._children = asyncio.Semaphore(node.ledger.limits.max_children)
+
+    def knows(self, job: Job) -> bool:
+        """Whether a job costs nothing, because an earlier one answers it."""
+        return InFlight(self._node, self._children).is_known(job)
+
+    async def answer(self, job: Job) -> wire.CallResult:
+        """Answer one job and tell the stream. A failure is a result too."""
+        node, bus, key, started = self._node, self._shared.bus, job.key, time.monotonic()
+        recorded = self._recorded(key)
+        flight = InFlight(node, self._children, recorded)
+        try:
+            if recorded is None or recorded.finished is None or not recorded.finished.cached:
+                flight.count(job)
+            node.ledger.account.record(job.prompt)
+        except LimitReached as limit:
+            return wire.CallResult(limit=limit.limit, maximum=limit.maximum)
+        flight.call = node.next_call_id()
+        serves = recorded is not None and self._serves(recorded)
+        source = None if recorded is None or node.recorded.strict else recorded.request.seq
+        bus.emit(
+            events.CallRequested(
+                node=node.id,
+                call=flight.call,
+                kind=job.kind,
+                model=recorded.request.model
+                if recorded is not None and (serves or node.recorded.strict)
+                else job.model.name,
+                prompt=job.prompt,
+                cell=node.running_cell,
+                key=key,
+                source=source,
+            )
+        )
+        if recorded is not None and serves:
+            return self._served(job, flight, recorded)
+        status, text, result = "cancelled", "", wire.CallResult(error="The call was cancelled.")
+        try:
+            if recorded is None and node.recorded.strict:
+                raise RLMError("This call is not recorded, and a replay asks no model.")
+            text = await flight.go(job)
+            node.ledger.account.record(text)
+            status, result = "ok", wire.CallResult(text=text)
+        except LimitReached as limit:
+            status, text, result = "error", str(limit), wire.CallResult(limit=limit.limit, maximum=limit.maximum)
+        except RLMError as error:
+            status, text, result = "error", str(error), wire.CallResult(error=str(error))
+        finally:
+            flight.settle()
+            seconds = time.monotonic() - started
+            finished = events.CallFinished(
+                node=node.id,
+                call=flight.call,
+                status=status,  # type: ignore[arg-type]
+                text=text,
+                usage=flight.usage,
+                seconds=seconds,
+                cached=bool(flight.cached),
+            )
+            if status == "cancelled":
+                bus.emit(finished)
+            else:
+                await bus.emit_paid(finished, seconds if flight.usage.calls else 0.0)
+        return result
+
+    def _recorded(self, key: str) -> RecordedCall | None:
+        """Take what the journal holds of a call. If it should and does not, the node does something else now."""
+        node = self._node
+        found = node.recorded.call(key)
+        if found is None and node.recorded.lacks(node.running_cell):
+            node.diverge(f"Cell {node.running_cell} asks for what is not in the journal.", node.running_cell)
+        return found
+
+    def _serves(self, recorded: RecordedCall) -> bool:
+        """Whether the journal has the result. A replay runs the cells of children, too."""
+        if recorded.finished is None:
+            return False
+        if self._node.recorded.strict:
+            return not recorded.node.started or recorded.finished.cached
+        return recorded.finished.status == "ok"
+
+    def _served(self, job: Job, flight: InFlight, recorded: RecordedCall) -> wire.CallResult:
+        """Give the result that the journal has, and tell the stream."""
+        node, bus, finished = self._node, self._shared.bus, recorded.finished
+        assert finished is not None
+        strict = node.recorded.strict
+        for check in recorded.checks:
+            bus.emit(replace(check, node=node.id, call=flight.call))
+        node.ledger.account.use_recorded(finished.usage, paid=not strict)
+        bus.emit(replace(finished, node=node.id, call=flight.call, recorded=not strict))
+        if finished.status == "ok":
+            if job.kind == "llm" or (recorded.node.ended is not None and recorded.node.ended.stop_reason == "answered"):
+                flight.remember(job, finished.text)
+            return wire.CallResult(text=finished.text)
+        limit = node.recorded.limit
+        if limit is not None and finished.text == str(LimitReached(limit.limit, limit.maximum)):
+            return wire.CallResult(limit=limit.limit, maximum=limit.maximum)
+        return wire.CallResult(error=finished.text)
