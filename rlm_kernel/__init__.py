@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from rlm_kernel.comparing import compare as compare
     from rlm_kernel.errors import ContextError as ContextError
     from rlm_kernel.errors import LimitReached as LimitReached
     from rlm_kernel.errors import LLMCallError as LLMCallError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rlm_kernel.errors import ToolError as ToolError
     from rlm_kernel.host.completion import Completion as Completion
     from rlm_kernel.host.inputs.paths import from_paths as from_paths
+    from rlm_kernel.host.plain import PlainResult as PlainResult
     from rlm_kernel.host.providers.scripted import ScriptedModel as ScriptedModel
     from rlm_kernel.host.resume.begin import fork as fork
     from rlm_kernel.host.resume.begin import replay as replay
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from rlm_kernel.host.verify import Verdict as Verdict
     from rlm_kernel.journal.runs import runs as runs
     from rlm_kernel.journal.saved import SavedRun as SavedRun
+    from rlm_kernel.sinks.otel import OTelSink as OTelSink
+    from rlm_kernel.sinks.terminal import TerminalView as TerminalView
 
 _HOME = {
     "Completion": "rlm_kernel.host.completion",
@@ -42,18 +46,22 @@ _HOME = {
     "LLMCallError": "rlm_kernel.errors",
     "LimitReached": "rlm_kernel.errors",
     "ModelError": "rlm_kernel.errors",
+    "OTelSink": "rlm_kernel.sinks.otel",
     "OptionError": "rlm_kernel.errors",
+    "PlainResult": "rlm_kernel.host.plain",
     "RLM": "rlm_kernel.host.rlm",
     "RLMError": "rlm_kernel.errors",
     "Run": "rlm_kernel.host.run",
     "SandboxError": "rlm_kernel.errors",
     "SavedRun": "rlm_kernel.journal.saved",
+    "ScriptedModel": "rlm_kernel.host.providers.scripted",
     "Secret": "rlm_kernel.host.secret",
     "Source": "rlm_kernel.host.tools",
     "SubCall": "rlm_kernel.host.verify",
+    "TerminalView": "rlm_kernel.sinks.terminal",
     "ToolError": "rlm_kernel.errors",
     "Verdict": "rlm_kernel.host.verify",
-    "ScriptedModel": "rlm_kernel.host.providers.scripted",
+    "compare": "rlm_kernel.comparing",
     "fork": "rlm_kernel.host.resume.begin",
     "from_paths": "rlm_kernel.host.inputs.paths",
     "replay": "rlm_kernel.host.resume.begin",

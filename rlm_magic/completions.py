@@ -7,10 +7,10 @@ from typing import Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
-from rlm_kernel import sandbox_names
+from rlm_kernel import runs, sandbox_names
 from rlm_kernel.arguments import FLAGS
 
-OWN_FLAGS = ("--context", "--into", "--quiet")
+OWN_FLAGS = ("--context", "--into", "--quiet", "--replay", "--resume", "--vs-plain")
 TAKE_VARIABLE = ("-c", "--context", "-o", "--into")
 IDENTIFIER = "rlm_magic"
 
@@ -41,6 +41,8 @@ def candidates(line: str, shell: Any) -> list[str]:
     before = words[-1] if line[-1].isspace() else words[-2]
     if before in TAKE_VARIABLE:
         return sorted(n for n in shell.user_ns if n not in shell.user_ns_hidden and not n.startswith("_"))
+    if before in ("--resume", "--replay"):
+        return ["last", *(saved.id for saved in runs())]
     if before == "--sandbox":
         return list(sandbox_names())
     return sorted([*OWN_FLAGS, *FLAGS])

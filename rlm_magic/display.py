@@ -9,6 +9,7 @@ from IPython.display import display
 
 from rlm_kernel import Completion, Run
 from rlm_kernel.events.tree import Tree, TreeBuilder
+from rlm_kernel.events.types import Event
 from rlm_kernel.sinks import html
 from rlm_kernel.sinks.terminal import TerminalView
 from rlm_kernel.sinks.text import plain
@@ -27,33 +28,48 @@ def watch(run: Run, *, notebook: bool, quiet: bool) -> Completion:
         The run failed.
     """
     if quiet:
-        completion = _follow(run, lambda tree: None)
+        completion = _follow(run, lambda event: None)
         print(plain(completion.text))  # noqa: T201
         return completion
     if notebook:
-        handle = display(_bundle(TreeBuilder().tree), raw=True, display_id=True)
-        return _follow(run, lambda tree: handle.update(_bundle(tree), raw=True))
-    with TerminalView() as view:
-        return _follow(run, view.show)
+        view = _NotebookView()
+        _follow(run, view)
+        view.show()
+        return run.result()
+    with TerminalView() as terminal:
+        return _follow(run, lambda event: None if event is None else terminal(event))
 
 
-def _follow(run: Run, show: Callable[[Tree], None]) -> Completion:
-    """Fold the run's events here, in the thread that owns the display, and show the tree a few times a second."""
-    builder, shown, changed = TreeBuilder(), 0.0, False
+def _follow(run: Run, view: Callable[[Event | None], None]) -> Completion:
+    """Give the run's events to a view here, in the thread that owns the display; ``None`` when a while has passed."""
     while True:
         try:
             for event in run.events(every=UPDATE_SECONDS):
-                if event is not None:
-                    builder.apply(event)
-                    changed = True
-                if changed and time.monotonic() - shown > UPDATE_SECONDS:
-                    show(builder.tree)
-                    shown, changed = time.monotonic(), False
-            break
+                view(event)
+            return run.result()
         except KeyboardInterrupt:
             run.cancel()
-    show(builder.tree)
-    return run.result()
+
+
+class _NotebookView:
+    """The tree in the cell's output, updated a few times a second."""
+
+    def __init__(self) -> None:
+        self._builder = TreeBuilder()
+        self._handle = display(_bundle(self._builder.tree), raw=True, display_id=True)
+        self._shown, self._changed = 0.0, False
+
+    def __call__(self, event: Event | None) -> None:
+        if event is not None:
+            self._builder.apply(event)
+            self._changed = True
+        if self._changed and time.monotonic() - self._shown > UPDATE_SECONDS:
+            self.show()
+
+    def show(self) -> None:
+        """Show the tree as it is."""
+        self._handle.update(_bundle(self._builder.tree), raw=True)
+        self._shown, self._changed = time.monotonic(), False
 
 
 def _bundle(tree: Tree) -> dict[str, str]:

@@ -8,9 +8,10 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 from IPython.core.magic_arguments import MagicArgumentParser
+from IPython.display import display
 from traitlets import Float, Integer, Unicode
 
-from rlm_kernel import RLM, RLMError
+from rlm_kernel import RLM, RLMError, Run, compare, replay, resume
 from rlm_kernel.arguments import HELP, add_options, decoding, options
 from rlm_magic.context import find
 from rlm_magic.display import watch
@@ -21,6 +22,9 @@ PARSER.add_argument(
 )
 PARSER.add_argument("-o", "--into", metavar="NAME", help="the variable that gets the answer")
 PARSER.add_argument("-q", "--quiet", action="store_true", help="print the answer only")
+PARSER.add_argument("--resume", metavar="RUN", help="go on with a run where it ended; last is the newest")
+PARSER.add_argument("--replay", metavar="RUN", help="do the same as a run did, with no model at all")
+PARSER.add_argument("--vs-plain", metavar="N", type=int, help="ask the same in N plain calls too, and compare")
 add_options(PARSER)
 PARSER.add_argument("question", nargs="*", help="the question, when there is no cell below")
 
@@ -47,7 +51,7 @@ class RLMMagics(_Configurable):  # type: ignore[misc]
         except ValueError as error:  # a quotation mark that stands alone
             raise UsageError(f"{error}.") from None
         question = " ".join([*arguments.question, cell or ""]).strip()
-        if not question:
+        if not question and arguments.resume is None and arguments.replay is None:
             raise UsageError("Write the question in the cell, below the %%rlm line.")
         if arguments.into is not None and (not arguments.into.isidentifier() or keyword.iskeyword(arguments.into)):
             raise UsageError(f"--into {arguments.into!r}: expected a variable name.")
@@ -55,14 +59,33 @@ class RLMMagics(_Configurable):  # type: ignore[misc]
         try:
             chosen = {**self._configured(), **options(arguments)}
             context = find(arguments.context, self.shell.user_ns, **decoding(chosen))
-            run = RLM(**chosen).start(question, context)
+            run = self._run(arguments, question, context, chosen).start()
             completion = watch(run, notebook=hasattr(self.shell, "kernel"), quiet=arguments.quiet)
+            if arguments.vs_plain is not None:
+                plain = RLM(**chosen).plain(run.question, context, times=arguments.vs_plain)
+                display(compare({"RLM": completion, "plain": plain}))
         except RLMError as error:
             raise UsageError(" ".join(str(error).split())) from None
         if arguments.into is not None:
             self.shell.user_ns[arguments.into] = completion.answer
         if completion.stop_reason == "cancelled":  # an error, so that "Run All" stops here too
             raise UsageError(f"The run was stopped; its journal is {completion.run_dir}.")
+
+    @staticmethod
+    def _run(arguments: Any, question: str, context: Any, chosen: dict[str, Any]) -> Run:
+        """Return the run that the line asks for. One of the journal has its own options, but for those on the line."""
+        if arguments.resume is None and arguments.replay is None:
+            return RLM(**chosen).stream(question, context)
+        if arguments.resume is not None and arguments.replay is not None:
+            raise UsageError("Give --resume or --replay, not both.")
+        if arguments.vs_plain is not None:
+            raise UsageError("--vs-plain needs a new run, and not --resume or --replay.")
+        begin, name = (replay, arguments.replay) if arguments.resume is None else (resume, arguments.resume)
+        run = begin(name, context, **options(arguments))
+        if question and question != run.question:
+            run.abandon()
+            raise UsageError(f"That run was asked something else: {run.question[:200]!r}. Leave the cell empty.")
+        return run
 
     def _configured(self) -> dict[str, Any]:
         return {name: value for name in HELP if (value := getattr(self, name)) is not None}

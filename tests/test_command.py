@@ -51,7 +51,7 @@ def test_ask_says_which_limit_stopped_it(book: Path) -> None:
             "ask", "Who?", str(book), "--max-iterations", "1", "-m", "openai/any", "--base-url", server.openai_url
         )
     assert (done.returncode, done.stdout.strip().splitlines()[-1]) == (1, "maybe")
-    assert "stopped by max_iterations; journal:" in done.stderr
+    assert "stopped by max_iterations. Go on with: rlm resume" in done.stderr
 
 
 @pytest.mark.parametrize("quiet", [[], ["--quiet"]])
@@ -126,3 +126,67 @@ def test_the_rlm_kernel_is_installed_with_the_package_and_loads_the_magic() -> N
     spec = json.loads(listed.stdout)["kernelspecs"]["rlm"]["spec"]
     assert spec["display_name"] == "RLM"
     assert "rlm_magic" in spec["argv"]
+
+
+@pytest.fixture
+def answered(book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A run on disk; its id."""
+    monkeypatch.setenv("RLM_RUNS_DIR", str(tmp_path / "runs"))
+    with FakeServer(
+        ["```repl\nword = llm_query('one')\n```", "ONE", "```repl\nanswer['content'] = word\n```"]
+    ) as server:
+        rlm(
+            "ask", "Who?", str(book), "--max-iterations", "2", "-q", "-m", "openai/any", "--base-url", server.openai_url
+        )
+    (run,) = (path.name for path in (tmp_path / "runs").iterdir() if not path.name.startswith("."))
+    return run
+
+
+def test_runs_are_listed_shown_exported_compared_and_pruned(answered: str, tmp_path: Path) -> None:
+    assert answered in rlm("runs").stdout
+    facts = json.loads(rlm("runs", "--json").stdout)
+    assert (facts["run"], facts["state"], facts["question"]) == (answered, "max_iterations", "Who?")
+    assert "Who?" in rlm("show", "last").stdout
+    for name, sign in (("html", "<!doctype html>"), ("markdown", "Who?"), ("notebook", '"nbformat"'), ("chat", "role")):
+        done = rlm("export", answered[:12], "--format", name, "-o", str(tmp_path / name))
+        assert done.returncode == 0, done.stderr
+        assert sign in (tmp_path / name).read_text().lower() or sign in (tmp_path / name).read_text()
+    viewer = rlm("export", "last", "-f", "viewer", "-o", "-").stdout
+    (tmp_path / "log.jsonl").write_text(viewer)
+    imported = rlm("import", str(tmp_path / "log.jsonl"))
+    assert imported.returncode == 0, imported.stderr
+    assert "Who?" in rlm("compare", answered, imported.stdout.strip()).stdout
+    assert "1 runs would be removed" in rlm("prune", "--keep", "1", "--dry-run").stdout
+    assert "1 runs were removed" in rlm("prune", "--keep", "1").stdout
+    assert len(rlm("runs").stdout.splitlines()) == 1
+
+
+def test_a_run_goes_on_again_and_otherwise_from_the_command_line(answered: str, book: Path) -> None:
+    with FakeServer(["```repl\nanswer['content'] = word + '!'\nanswer['ready'] = True\n```"] * 2) as server:
+        address = ["--base-url", server.openai_url]
+        resumed = rlm("resume", answered, "--max-iterations", "5", *address)
+        assert (resumed.returncode, resumed.stdout.strip()) == (0, "ONE!"), resumed.stderr
+        forked = rlm("fork", answered, "--turn", "1", "--question", "And now?", "-q", *address)
+        assert (forked.returncode, forked.stdout.strip()) == (0, "ONE!"), forked.stderr
+        assert len(server.requests) == 2
+    replayed = rlm("replay", answered, "-q")
+    assert (replayed.returncode, replayed.stdout.strip()) == (0, "ONE!"), replayed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["resume", "nothing"], "There is no run 'nothing'"),
+        (["fork", "last", "--turn", "9"], "has 2 turns"),
+        (["export", "last", "-f", "pdf"], "Unknown format 'pdf'. Formats: notebook, html"),
+        (["export", "last", "-o", "no/such/place"], "cannot be written"),
+        (["import", "book.txt"], "cannot be read"),
+        (["prune"], "Say what may go"),
+        (["compare", "last"], ""),
+    ],
+)
+def test_a_mistake_about_runs_is_one_line(answered: str, arguments: list[str], message: str) -> None:
+    done = rlm(*arguments)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.events.tree import Tree
 from rlm_kernel.events.types import StopReason
 from rlm_kernel.events.values import Usage
+from rlm_kernel.journal import SavedRun
 from rlm_kernel.sinks import html
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,19 @@ class Completion:
         """Usage per model, in the shape that rlms gives it."""
         models = {name: ModelUsageSummary.of(usage) for name, usage in self.tree.usage_by_model().items()}
         return UsageSummary(models, self.cost)
+
+    @property
+    def saved(self) -> SavedRun:
+        """The run on disk: its events and exports. A replay's is the run that it replayed."""
+        return SavedRun(self.run_dir)
+
+    def export(self, format: str) -> str:  # noqa: A002 - the word that people look for
+        """Return the run as ``html``, ``notebook``, ``markdown``, ``viewer`` or ``chat``; see `SavedRun.export`."""
+        return self.saved.export(format)
+
+    def to_frame(self, of: Any = "calls") -> DataFrame:
+        """Return a pandas frame; see `rlm_kernel.exports.frame.to_frame`."""
+        return self.saved.to_frame(of)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/plain": html.render_text(self.tree), "text/html": html.render(self.tree)}

@@ -12,6 +12,7 @@ from rlm_kernel.host.bus import Bus
 from rlm_kernel.host.completion import Completion
 from rlm_kernel.host.conversation import Conversation
 from rlm_kernel.host.options import ModelLike, Options
+from rlm_kernel.host.plain import PlainResult, plain_calls
 from rlm_kernel.host.resume import begin
 from rlm_kernel.host.resume.begin import SavedLike
 from rlm_kernel.host.run import Run
@@ -134,6 +135,25 @@ class RLM:
     ) -> Completion:
         """Begin a new run with the first turns of another one; see `rlm_kernel.fork`."""
         return begin.fork(run, turn, context, question=question, **changes).start().result()
+
+    async def aplain(self, question: str, context: Any = None, *, times: int = 1) -> PlainResult:
+        """Ask the root model the same in one plain call, with the whole input in the prompt, and that several times.
+
+        For an honest comparison: ``compare({"RLM": completion, "plain": result})``. Where the input does not fit into
+        the model's window, the result says by how much, and nothing is asked. See `rlm_kernel.host.plain`.
+
+        Raises
+        ------
+        OptionError
+            ``times`` is no number of calls.
+        ContextError
+            The input is empty, missing, or cannot stand in a prompt.
+        """
+        return await plain_calls(self.options, question, context, times=times)
+
+    def plain(self, question: str, context: Any = None, *, times: int = 1) -> PlainResult:
+        """`aplain` for sync code."""
+        return loop.submit(self.aplain(question, context, times=times)).result()
 
     async def ago_on(self, **limits: Any) -> Completion:
         """Raise limits and go on with the conversation's last completion, which one of them had ended.

@@ -46,6 +46,8 @@ class Run:
 
     Attributes
     ----------
+    question
+        What it is asked.
     completion
         What it came to, once it has ended.
     """
@@ -69,9 +71,11 @@ class Run:
         self.directory = directory or Path(options.runs_dir or default_runs_dir()).expanduser() / new_id()
         self.id = self.directory.name
         self.completion: Completion | None = None
-        self._question = question
+        self.question = question
         self._options = options
         self._conversation = conversation
+        for_run = getattr(options.on_event, "for_run", None)  # a sink that has to tell runs apart
+        self._on_event = options.on_event if for_run is None else for_run()
         needs_question = context is None and (conversation is None or not conversation.repl.contexts)
         answer_type = AnswerType.of(options.answer_type)
         if needs_question:  # as in rlms, the input then holds what is asked
@@ -113,7 +117,7 @@ class Run:
             return await self._drive(self._again.first)
         follows = None if self._conversation is None else self._conversation.last or None
         options = self._options.public()
-        return await self._drive(RunStarted(run=self.id, question=self._question, options=options, follows=follows))
+        return await self._drive(RunStarted(run=self.id, question=self.question, options=options, follows=follows))
 
     async def go_on(self, **limits: Any) -> Completion:
         """Go on from where a limit has ended the run, with higher limits, in the same REPL.
@@ -157,6 +161,11 @@ class Run:
         """Begin on the private loop and return at once."""
         self._future = loop.submit(self.complete())
         return self
+
+    def abandon(self) -> None:
+        """Give up a run that has not begun: another process may have its journal."""
+        if self._journal is not None:
+            self._journal.close()
 
     def cancel(self) -> None:
         """Stop the run, from any thread: calls in flight are cancelled, what there is is kept."""
@@ -287,10 +296,10 @@ class Run:
             listener.put_nowait(event)
 
     def _tell(self, event: Event) -> None:
-        if self._options.on_event is None:
+        if self._on_event is None:
             return
         try:
-            self._options.on_event(event)
+            self._on_event(event)
         except Exception as error:  # a caller's function must not end a run that is being paid for
             log.exception("on_event raised on %s", event.type)
             if not isinstance(event, Note):

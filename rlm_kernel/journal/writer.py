@@ -35,7 +35,7 @@ class Journal:
     """
 
     def __init__(self, run_dir: Path) -> None:
-        self._run_dir = run_dir
+        self.run_dir = run_dir
         self._blobs = Blobs(run_dir)
         self._file: FileIO | None = None
         self._unwritten = b""
@@ -62,8 +62,8 @@ class Journal:
         """Take the journal for writing; what a writer that was killed left behind the last line is dropped."""
         if self._file is None:
             try:
-                self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-                file = (self._run_dir / EVENTS_FILE).open("a+b", buffering=0)
+                self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+                file = (self.run_dir / EVENTS_FILE).open("a+b", buffering=0)
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     self._end = self._committed = _drop_cut_line(file)
@@ -72,7 +72,7 @@ class Journal:
                     raise
             except BlockingIOError:
                 raise RLMError(
-                    f"The run {self._run_dir.name} is being written by another process. Nothing was changed: wait for "
+                    f"The run {self.run_dir.name} is being written by another process. Nothing was changed: wait for "
                     "its end, stop it, or fork the run."
                 ) from None
             except OSError as error:
@@ -137,7 +137,7 @@ class Journal:
 
     def _describe(self, event: RunStarted | RunResumed) -> None:
         """Write ``run.json``, whole or not at all."""
-        file = self._run_dir / RUN_FILE
+        file = self.run_dir / RUN_FILE
         if isinstance(event, RunStarted):
             what = {"run": event.run, "question": event.question, "started": event.time, "version": event.version}
         else:
@@ -153,7 +153,7 @@ class Journal:
 
     def _failure(self, error: OSError) -> RLMError:
         return RLMError(
-            f"The journal {str(self._run_dir)!r} cannot be written: {error.strerror}. "
+            f"The journal {str(self.run_dir)!r} cannot be written: {error.strerror}. "
             "What is in it stays. Make room, or choose another place with runs_dir= or RLM_RUNS_DIR."
         )
 

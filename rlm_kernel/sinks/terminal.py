@@ -1,168 +1,165 @@
-"""The call tree in a terminal, with rich: live while a run goes on, or once at the end."""
+"""The call tree in a terminal: live while a run goes on, whole at its end."""
 
 from __future__ import annotations
 
-import re
+import os
 import sys
 import threading
+import time
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.segment import Segment
 from rich.text import Text
-from rich.tree import Tree as RichTree
 
-from rlm_kernel.events.tree import Cell, Node, Tree, TreeBuilder
-from rlm_kernel.events.types import Event
-from rlm_kernel.sinks.text import (
-    check_line,
-    count,
-    first_line,
-    line,
-    measures,
-    plain,
-    seconds,
-    state,
-    tool_line,
-    totals,
-    words,
-)
+from rlm_kernel.events.tree import Tree, TreeBuilder
+from rlm_kernel.events.types import Event, RunStarted
+from rlm_kernel.sinks.progress import Progress
+from rlm_kernel.sinks.rich_tree import render, render_end, state_style, text
 
-LISTED_CALLS = 5
-OUTPUT_LINES = 4
-_STYLES = {"ok": "green", "error": "red", "running": "cyan", "cancelled": "yellow"}
+__all__ = ["TerminalView", "render"]
 
-
-# Lone surrogates, which no terminal's encoding holds, and the controls that reorder what stands beside them.
-_UNSAFE = re.compile("[\ud800-\udfff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-def render(tree: Tree) -> Group:
-    """Return the tree for ``rich.print``. Texts of models are plain `rich.text.Text`: no markup of theirs counts."""
-    style = "yellow" if tree.state == "ok" and tree.stop_reason != "answered" else _STYLES[tree.state]
-    root = RichTree(_text((state(tree), style), "  ", (tree.question, "bold")))
-    _add_turns(root, tree.root)
-    rows: list[RichTree | Text] = [root, _text((totals(tree), "dim"))]
-    if tree.answer:
-        rows.append(_text((tree.answer, f"bold {style}")))
-    if tree.error:
-        rows.append(_text((tree.error, "red")))
-    return Group(*rows)
+REFRESH_SECONDS = 0.125
+TICK_SECONDS = 1.0
+"""How often the clock goes on when nothing happens."""
+SHARE = 0.02
+"""The part of a core that drawing may take: after a frame that was dear, the next comes later."""
+QUIET = "RLM_QUIET"
 
 
 class TerminalView:
     """Shows a run live on standard error while used as a context manager; silent where that is no terminal.
 
-    It is a sink: call it with each event. Or call `show` with a tree that is folded elsewhere. rich draws in a thread
-    of its own a few times a second, however many events come; the lock is what keeps a tree from changing meanwhile.
+    It is a sink: call it with each event, from any thread. Or call `show` with a tree that is folded elsewhere. One
+    thread of its own draws a few times a second, however many events come: the last turns, as many as the terminal
+    has lines, and a line with what the run has used, what is under way and which limit is near. At the end the whole
+    tree stays on the terminal. Runs may come one after the other, not at once.
+
+    ``NO_COLOR``, ``TERM=dumb`` and rich's other variables are heeded. What a script prints meanwhile stands above the
+    tree where standard output is a terminal too, and goes where it always goes where it is not.
+
+    Parameters
+    ----------
+    console
+        Where to draw; by default standard error.
+    quiet
+        Whether to show nothing; by default what ``RLM_QUIET`` in the environment says: anything but ``0`` is yes.
+
+    Examples
+    --------
+    >>> with TerminalView() as view:  # doctest: +SKIP
+    ...     RLM("openai/gpt-5-mini", on_event=view).completion("Who did it?", context=book)
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, *, quiet: bool | None = None) -> None:
         console = console or Console(file=sys.stderr)
+        quiet = os.environ.get(QUIET, "0") not in ("", "0") if quiet is None else quiet
         self._builder = TreeBuilder()
+        self._progress = Progress()
         self._lock = threading.Lock()
-        self._drawn: Group | None = None
-        self._ended = False
-        self._live = (
-            Live(get_renderable=self._draw, console=console, refresh_per_second=8) if console.is_terminal else None
-        )
+        """Held while the tree is changed or read."""
+        self._elsewhere: Tree | None = None
+        self._shown: _Frame | None = None
+        self._next_show = 0.0
+        self._changed = False
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._live: Live | None = None
+        if console.is_terminal and not quiet:
+            self._live = Live(
+                get_renderable=self._draw,
+                console=console,
+                auto_refresh=False,
+                redirect_stdout=_is_terminal(sys.stdout),
+                redirect_stderr=_is_terminal(sys.stderr),
+            )
 
     def __enter__(self) -> TerminalView:
         if self._live is not None:
+            self._ended.clear()
             self._live.start(refresh=True)
+            self._thread = threading.Thread(target=self._keep_drawing, args=(self._live,), name="rlm-view", daemon=True)
+            self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._ended = True
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
         if self._live is not None:
             self._live.stop()
 
     def __call__(self, event: Event) -> None:
         """Fold an event; the tree is shown at the next refresh."""
+        if self._live is None:
+            return
+        before: Tree | None = None
         with self._lock:
+            if isinstance(event, RunStarted) and self._builder.tree.run:
+                before, self._builder = self._builder.tree, TreeBuilder()
             self._builder.apply(event)
-            self._drawn = None
+            self._progress.apply(event)
+            self._changed = True
+        if before is not None:
+            self._live.console.print(render(before))
 
     def show(self, tree: Tree) -> None:
-        """Show a tree at the next refresh."""
-        if self._live is not None:
-            drawn = render(tree)
-            with self._lock:
-                self._drawn = drawn
+        """Show a tree at the next refresh. Call it in the thread that folds the tree."""
+        self._elsewhere = tree
+        if self._live is None or time.monotonic() < self._next_show:
+            return
+        began = time.thread_time()
+        frame = _Frame(tree, Progress.of(tree), self._live.console)
+        self._next_show = time.monotonic() + (time.thread_time() - began) / SHARE
+        with self._lock:
+            self._shown, self._changed = frame, True
+
+    def _keep_drawing(self, live: Live) -> None:
+        pause, drawn = REFRESH_SECONDS, 0.0
+        while not self._ended.wait(pause):
+            pause = REFRESH_SECONDS
+            if self._changed or time.monotonic() - drawn > TICK_SECONDS:
+                self._changed = False
+                began = time.thread_time()
+                live.refresh()
+                drawn = time.monotonic()
+                pause = max(pause, (time.thread_time() - began) / SHARE)
 
     def _draw(self) -> RenderableType:
+        if self._live is None:  # rich asks once while it is made
+            return ""
         with self._lock:
-            self._drawn = self._drawn or render(self._builder.tree)
-            return self._drawn if self._ended else _Tail(self._drawn)
+            if self._ended.is_set():
+                return render(self._elsewhere or self._builder.tree)
+            return self._shown or _Frame(self._builder.tree, self._progress, self._live.console)
 
 
-class _Tail:
-    """The last lines of something, as many as the terminal has: a long run is followed at its end."""
+class _Frame:
+    """The end of a tree, as many lines as the terminal has, and the line of progress below it."""
 
-    def __init__(self, whole: RenderableType) -> None:
-        self._whole = whole
+    def __init__(self, tree: Tree, progress: Progress, console: Console) -> None:
+        self._body = Group(render_end(tree, console.height))
+        self._tree = tree
+        self._progress = progress
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        lines = console.render_lines(self._whole, options, pad=False)
-        for row in lines[-max(1, options.size.height - 1) :]:
+        lines = console.render_lines(self._body, options, pad=False)
+        room = max(1, options.size.height - 2)
+        for row in lines[-room:]:
             yield from row
             yield Segment.line()
+        yield self._last_line()
+
+    def _last_line(self) -> Text:
+        words = text((self._progress.line(self._tree), f"bold {state_style(self._tree)}"))
+        words.no_wrap, words.overflow = True, "ellipsis"
+        return words
 
 
-def _add_turns(branch: RichTree, node: Node) -> None:
-    for turn in node.iterations:
-        said = line(words(turn.text[:10_000]), 100) or ("" if turn.replied else "…")
-        below = branch.add(_text(f"{turn.index}. {said} ", (measures(turn), "dim")))
-        for cell in turn.cells:
-            _add_cell(below, cell)
-    for note in node.notes:
-        branch.add(_text((line(note, 120), "yellow")))
-    if node.error and node.depth:
-        branch.add(_text((line(node.error, 120), "red")))
-
-
-def _add_cell(branch: RichTree, cell: Cell) -> None:
-    style = "cyan" if cell.status is None else "green" if cell.status == "ok" else "red"
-    ending = "running" if cell.status is None else cell.status
-    calls = count(len(cell.calls), "call") if cell.calls else ""
-    took = " · ".join(filter(None, [calls, seconds(cell.seconds)]))
-    head = _text((ending, style), " ", (first_line(cell.code, 90), "bold"), " ", (took, "dim"))
-    below = branch.add(head)
-    _add_output(below, cell)
-    for tool in cell.tools[:LISTED_CALLS]:
-        below.add(_text((tool_line(tool), _STYLES[tool.state]), " ", (seconds(tool.seconds), "dim")))
-    for call in cell.calls[:LISTED_CALLS]:
-        _add_call(below, call)
-    if len(cell.calls) > LISTED_CALLS:
-        below.add(_text((f"… {count(len(cell.calls) - LISTED_CALLS, 'more call')}", "dim")))
-
-
-def _add_output(branch: RichTree, cell: Cell) -> None:
-    failed = cell.status not in (None, "ok")
-    rows = [row for row in "".join(output.text for output in cell.outputs).split("\n") if row.strip()]
-    shown = rows[-OUTPUT_LINES:] if failed else rows[:OUTPUT_LINES]  # an error says at its end what it is
-    for row in shown:
-        branch.add(_text((line(row, 110), "red" if failed else "dim")))
-    if len(rows) > len(shown):
-        branch.add(_text((f"… {count(len(rows) - len(shown), 'more line')}", "dim")))
-
-
-def _add_call(branch: RichTree, call: Node) -> None:
-    reply = "…" if call.state == "running" else line(call.error or call.text, 60) or "(empty)"
-    asked = line(call.question, 40)
-    text = _text((f"{call.id} ", "dim"), asked, " → ", (reply, _STYLES[call.state]), " ", (measures(call), "dim"))
-    below = branch.add(text)
-    for check in call.checks:
-        below.add(_text((check_line(check), "yellow")))
-    if call.kind == "rlm":
-        _add_turns(below, call)
-
-
-def _text(*parts: str | tuple[str, str]) -> Text:
-    """Put texts and styles together; the only way anything gets onto the terminal."""
-    return Text.assemble(*(_safe(part) if isinstance(part, str) else (_safe(part[0]), part[1]) for part in parts))
-
-
-def _safe(text: str) -> str:
-    return _UNSAFE.sub("", plain(text))
+def _is_terminal(stream: Any) -> bool:
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError):  # there is none, as under pythonw; it is closed
+        return False

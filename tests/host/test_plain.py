@@ -190,6 +190,25 @@ async def test_cancelling_ends_every_request() -> None:
     assert left == [1, 1, 1]
 
 
+async def test_a_mistake_of_a_providers_is_raised_and_no_request_goes_on_alone() -> None:
+    left = []
+
+    class Model(ScriptedModel):
+        async def complete(self, messages: Any, on_text: Any = None, *, max_tokens: int | None = None) -> Reply:
+            self.requests.append(messages)
+            if len(self.requests) == 3:
+                raise KeyError("not a model's error")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                left.append(1)
+            raise AssertionError
+
+    with pytest.raises(KeyError):
+        await ask(Model([]), times=3)
+    assert left == [1, 1]
+
+
 # --- what does not fit
 
 

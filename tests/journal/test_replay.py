@@ -102,7 +102,9 @@ async def test_a_replay_needs_no_model_no_key_and_no_tool(monkeypatch: pytest.Mo
 
 
 async def test_a_journals_script_answers_as_its_models_did() -> None:
-    completion = await RLM(ScriptedModel([reply(BATCH), reply(LAST)]), sub_model=Counting()).acompletion("How many parts?", "c")
+    completion = await RLM(ScriptedModel([reply(BATCH), reply(LAST)]), sub_model=Counting()).acompletion(
+        "How many parts?", "c"
+    )
     model = ScriptedModel.from_journal(completion.run_dir)
     again = await RLM(model, sub_model=model).acompletion("How many parts?", "c")
     assert again.answer == ANSWER

@@ -213,3 +213,48 @@ def test_a_notebook_kernel_that_is_killed_leaves_no_kernel_and_no_input_behind()
 def folders(pid: int) -> list[Path]:
     """Private folders of a host process."""
     return list(Path(tempfile.gettempdir()).glob(f"rlm-{pid}-*"))
+
+
+def test_a_run_that_a_limit_ended_is_resumed_and_replayed_from_the_line(nb: Notebook) -> None:
+    half = "```repl\nfirst = llm_query('one')\nsecond = llm_query('two')\n```"
+    whole = "```repl\nanswer['content'] = first + second\nanswer['ready'] = True\n```"
+    with FakeServer([half, "ONE", "TWO", whole]) as server:
+        assert nb.run(ask(server, "--context book --max-calls 1")).ok
+        again = nb.run("%rlm --resume last --max-calls 5 --into verdict")
+        assert again.ok, again.trouble
+        assert len(server.requests) == 4
+    assert nb.value("verdict") == "'ONETWO'"
+    replayed = nb.run("%%rlm --replay last --into verdict_again\nWho was it?")
+    assert replayed.ok, replayed.trouble
+    assert nb.value("verdict_again") == "'ONETWO'"
+    assert replayed.displays[-1]["text/plain"].startswith("ONETWO")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("%rlm --resume nothing", "There is no run 'nothing'"),
+        ("%rlm --replay last --resume last", "Give --resume or --replay, not both"),
+        ("%rlm --replay last --vs-plain 2", "--vs-plain needs a new run"),
+        ("%%rlm --replay last\nWho was it not?", "That run was asked something else: 'Who was it?'"),
+    ],
+)
+def test_a_mistake_about_a_run_is_one_line(nb: Notebook, line: str, message: str) -> None:
+    with FakeServer([VALUE]) as server:
+        assert nb.run(ask(server)).ok
+    ran = nb.run(line)
+    assert not ran.ok
+    assert message in ran.trouble
+    assert "Traceback" not in ran.trouble
+
+
+def test_plain_calls_stand_beside_the_answer(nb: Notebook) -> None:
+    with FakeServer([VALUE, "18", "18", "17"]) as server:
+        ran = nb.run(ask(server, "--context book --vs-plain 3"))
+    assert ran.ok, ran.trouble
+    assert len(server.requests) == 4
+    assert "It was the butler." in server.requests[1].prompt
+    table = ran.displays[-1]
+    assert "<table" in table["text/html"]
+    assert "plain" in table["text/plain"]
+    assert "18" in table["text/plain"]

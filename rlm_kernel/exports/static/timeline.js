@@ -1,0 +1,235 @@
+// What ran when, and what ran side by side: the root's turns and cells on top, calls packed into lanes below.
+
+const ROOT_HEIGHT = 16;
+const LANES_HEIGHT = 150;
+const AXIS_HEIGHT = 20;
+const EDGE = 8;
+const DRAG_PIXELS = 5;
+const COLOURS = ["turn", "cell", "call", "child", "tool", "bad", "ink", "dim", "line"];
+const PACKED = new Set(["call", "child", "tool"]);
+
+class Timeline {
+  constructor(model, choose) {
+    this.model = model;
+    this.choose = choose;
+    this.section = document.getElementById("timeline");
+    this.canvas = this.section.querySelector("canvas");
+    this.tip = document.getElementById("tip");
+    this.whole = document.getElementById("whole");
+    this.end = Math.max(model.run.seconds ?? 0, 0.001);
+    this.view = [0, this.end];
+    this.row = null;
+    this.lanes = 0;
+    this.bars = [];
+    this.kept = document.createElement("canvas");
+    this.pack();
+    this.laneHeight = Math.min(14, LANES_HEIGHT / Math.max(1, this.lanes));
+    this.height = ROOT_HEIGHT + 6 + Math.ceil(this.lanes * this.laneHeight) + AXIS_HEIGHT;
+    this.width = 0; // until the browser tells it, and then it is drawn
+    this.describe();
+    this.listen();
+  }
+
+  /** Give each row a lane: of those that are free when it begins, the first. */
+  pack() {
+    const free = [];
+    const lane = new Map();
+    const timed = this.model.rows.filter((row) => row.start !== null);
+    for (const row of timed.filter(({ kind }) => PACKED.has(kind)).sort((a, b) => a.start - b.start)) {
+      let at = free.findIndex((end) => end <= row.start);
+      if (at < 0) at = free.push(0) - 1;
+      free[at] = row.end ?? this.end;
+      lane.set(row, at + 1);
+    }
+    this.lanes = free.length;
+    for (const row of timed) {
+      if (row.kind === "turn" || row.kind === "cell") {
+        let node = row.parent;
+        while (node && node.kind !== "child" && node.kind !== "run") node = node.parent;
+        lane.set(row, lane.get(node) ?? 0);
+      }
+      if (lane.has(row)) this.bars.push({ row, lane: lane.get(row), start: row.start, end: row.end ?? this.end });
+    }
+    this.bars.sort((a, b) => failed(a.row) - failed(b.row)); // what failed lies on top
+  }
+
+  describe() {
+    const calls = this.model.rows.filter((row) => row.kind === "call").length;
+    const most = this.lanes > 1 ? `, up to ${number(this.lanes)} at once` : "";
+    const sentence = `${duration(this.end)}, ${number(calls)} call${calls === 1 ? "" : "s"}${most}`;
+    this.canvas.setAttribute("aria-label", `Timeline: ${sentence}. The call tree says the same in words.`);
+    const kinds = [["turn", "model's turn"], ["cell", "cell"], ["call", "call"], ["child", "child"], ["tool", "tool"]];
+    const there = new Set(this.bars.map(({ row }) => row.kind));
+    document.getElementById("legend").replaceChildren(
+      sentence,
+      ...kinds.filter(([kind]) => there.has(kind)).map(([kind, text]) => el("span", { class: `key ${kind}` }, text)),
+      ...(this.bars.some(({ row }) => failed(row)) ? [el("span", { class: "key bad" }, "failed")] : []),
+    );
+  }
+
+  listen() {
+    const { canvas } = this;
+    new ResizeObserver(() => this.section.clientWidth === this.width || this.draw()).observe(this.section);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+    canvas.addEventListener("pointerdown", (event) => {
+      canvas.setPointerCapture(event.pointerId);
+      this.from = event.offsetX;
+    });
+    canvas.addEventListener("pointermove", (event) => this.move(event));
+    canvas.addEventListener("pointerleave", () => { this.tip.hidden = true; });
+    canvas.addEventListener("pointerup", (event) => this.release(event));
+    canvas.addEventListener("dblclick", () => this.look(0, this.end));
+    this.whole.addEventListener("click", () => this.look(0, this.end));
+  }
+
+  look(start, end) {
+    this.view = [start, end];
+    this.whole.hidden = end - start >= this.end;
+    this.draw();
+  }
+
+  move(event) {
+    const bar = this.barAt(event);
+    this.canvas.style.cursor = bar ? "pointer" : "crosshair";
+    this.tip.hidden = !bar;
+    if (bar) {
+      const { row } = bar;
+      const use = row.kind === "turn" ? row.own : row.whole;
+      const price = this.model.priced ? cost(use) : "";
+      const figures = [duration(took(row)), tokens(use) && `${tokens(use)} tokens`, price].filter(Boolean).join(" · ");
+      const said = words(this.model, row).filter(Boolean).join(" → ");
+      this.tip.replaceChildren(el("b", {}, name(row)), ` ${figures}`, el("br"), el("bdi", {}, said));
+      const room = this.width - this.tip.offsetWidth - EDGE;
+      this.tip.style.left = `${Math.max(0, Math.min(event.offsetX, room))}px`;
+      this.tip.style.top = `${this.canvas.offsetTop + event.offsetY + 18}px`;
+    }
+    if (this.from !== undefined && Math.abs(event.offsetX - this.from) > DRAG_PIXELS) {
+      this.overlay([this.from, event.offsetX]);
+    }
+  }
+
+  release(event) {
+    const { from } = this;
+    delete this.from;
+    if (from === undefined || Math.abs(event.offsetX - from) <= DRAG_PIXELS) {
+      const bar = this.barAt(event);
+      if (bar) this.choose(bar.row);
+      return;
+    }
+    const [start, end] = [from, event.offsetX].sort((a, b) => a - b).map((x) => this.timeAt(x));
+    this.look(Math.max(0, start), Math.min(this.end, Math.max(end, start + this.end / 1e5)));
+  }
+
+  get scale() {
+    return (this.width - 2 * EDGE) / (this.view[1] - this.view[0]);
+  }
+
+  x(time) {
+    return EDGE + (time - this.view[0]) * this.scale;
+  }
+
+  timeAt(x) {
+    return this.view[0] + (x - EDGE) / this.scale;
+  }
+
+  top(lane) {
+    return lane ? ROOT_HEIGHT + 6 + (lane - 1) * this.laneHeight : 0;
+  }
+
+  /** The bar under the pointer or, of those a few pixels away, the nearest; a child's turns lie over it. */
+  barAt({ offsetX, offsetY }) {
+    const below = Math.floor((offsetY - ROOT_HEIGHT - 6) / this.laneHeight) + 1;
+    const lane = offsetY < ROOT_HEIGHT ? 0 : below;
+    let [nearest, least] = [null, 4];
+    for (const bar of this.bars) {
+      if (bar.lane !== lane) continue;
+      const away = Math.max(this.x(bar.start) - offsetX, offsetX - this.x(bar.end), 0);
+      if (away < least || (away === least && away === 0)) [nearest, least] = [bar, away];
+    }
+    return nearest;
+  }
+
+  mark(row) {
+    this.row = row;
+    this.overlay();
+  }
+
+  /** Draw all bars anew; they are kept, for what changes with the pointer and the choice is laid over them. */
+  draw() {
+    this.width = this.section.clientWidth;
+    this.canvas.style.height = `${this.height}px`;
+    this.canvas.width = this.kept.width = this.width * devicePixelRatio;
+    this.canvas.height = this.kept.height = this.height * devicePixelRatio;
+    const style = getComputedStyle(document.documentElement);
+    this.colours = Object.fromEntries(COLOURS.map((key) => [key, style.getPropertyValue(`--${key}`)]));
+    const paint = this.kept.getContext("2d");
+    paint.scale(devicePixelRatio, devicePixelRatio);
+    this.axis(paint);
+    for (const bar of this.bars) this.bar(paint, bar);
+    this.overlay();
+  }
+
+  overlay(dragged = null) {
+    if (!this.width) return;
+    const paint = this.canvas.getContext("2d");
+    const ratio = this.canvas.width / this.width;
+    paint.setTransform(1, 0, 0, 1, 0, 0);
+    paint.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    paint.drawImage(this.kept, 0, 0);
+    paint.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const chosen = this.bars.find(({ row }) => row === this.row);
+    if (chosen && chosen.end >= this.view[0] && chosen.start <= this.view[1]) {
+      paint.strokeStyle = this.colours.ink;
+      paint.lineWidth = 2;
+      const [x, y, width, height] = this.box(chosen);
+      paint.strokeRect(x - 1, y - 1, width + 2, height + 2);
+    }
+    if (dragged) {
+      paint.fillStyle = this.colours.turn;
+      paint.globalAlpha = 0.2;
+      paint.fillRect(Math.min(...dragged), 0, Math.abs(dragged[1] - dragged[0]), this.height - AXIS_HEIGHT);
+      paint.globalAlpha = 1;
+    }
+  }
+
+  box({ row, lane, start, end }) {
+    const [left, right] = [this.x(Math.max(start, this.view[0])), this.x(Math.min(end, this.view[1]))];
+    const height = lane ? this.laneHeight : ROOT_HEIGHT;
+    const gap = height > 5 ? 1 : height > 2 ? 0.5 : 0;
+    const width = right - left - (right - left > 4 ? 1 : 0); // neighbours stay apart
+    return [left, this.top(lane) + gap, Math.max(failed(row) ? 2 : 1, width), height - 2 * gap];
+  }
+
+  bar(paint, bar) {
+    if (bar.end < this.view[0] || bar.start > this.view[1]) return;
+    const { kind } = bar.row;
+    paint.fillStyle = failed(bar.row) ? this.colours.bad : this.colours[kind];
+    paint.globalAlpha = kind === "child" ? 0.35 : kind === "cell" ? 0.55 : 0.9;
+    paint.fillRect(...this.box(bar));
+    paint.globalAlpha = 1;
+  }
+
+  tick(time, step) {
+    if (!time) return "0";
+    if (step < 0.1) return `${Math.round(time * 1000)} ms`;
+    if (time < 60) return `${Number(time.toFixed(1))} s`;
+    const rest = Math.round(time % 60);
+    return rest ? `${Math.floor(time / 60)}:${String(rest).padStart(2, "0")} min` : `${Math.round(time / 60)} min`;
+  }
+
+  axis(paint) {
+    const steps = [0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400];
+    const span = this.view[1] - this.view[0];
+    const step = steps.find((each) => (span / each) * 90 < this.width) ?? span;
+    paint.font = "11px system-ui, sans-serif";
+    paint.textBaseline = "bottom";
+    for (let at = Math.ceil(this.view[0] / step); at * step <= this.view[1]; at += 1) {
+      const x = this.x(at * step);
+      paint.fillStyle = this.colours.line;
+      paint.fillRect(x, 0, 1, this.height - AXIS_HEIGHT + 4);
+      const text = this.tick(at * step, step);
+      paint.fillStyle = this.colours.dim;
+      if (x + paint.measureText(text).width < this.width) paint.fillText(text, x + 3, this.height);
+    }
+  }
+}

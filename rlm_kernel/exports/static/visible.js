@@ -1,0 +1,70 @@
+// Which rows are there to be seen, and in which order.
+
+const SHOWN = {
+  all: ["everything", () => true],
+  asked: ["model calls", asked],
+  children: ["child sessions", (row) => row.kind === "child"],
+  failed: ["what failed", failed],
+  found: ["what the search found", null],
+};
+
+const tokensOf = (use) => use[1] + use[2];
+const ORDERS = {
+  time: ["as it ran", null],
+  cost: ["most expensive first", (use) => use[3]],
+  tokens: ["most tokens first", tokensOf],
+  long: ["longest first", (use, row) => took(row) ?? 0],
+};
+
+/** The rows to be seen. The whole tree keeps its shape and sorts what is side by side; a choice of rows is a list. */
+function visible(model, { show, order, folded, found }) {
+  if (show === "all") return order === "time" ? unfolded(model, folded) : sorted(model, order, folded);
+  const chosen = model.rows.filter(show === "found" ? (row) => found.has(row.index) : SHOWN[show][1]);
+  if (order !== "time") chosen.sort(more(order, (row) => (row.kind === "turn" ? row.own : row.whole)));
+  chosen.forEach(numbered);
+  return chosen;
+}
+
+/** Note where a row is among those beside it; a screen reader says so. */
+function numbered(row, at) {
+  row.spot = at + 1;
+}
+
+function unfolded(model, folded) {
+  const rows = [];
+  for (let at = 0; at < model.rows.length; at += 1) {
+    const row = model.rows[at];
+    rows.push(row);
+    if (folded.has(at)) at = row.last;
+    else row.children.forEach(numbered);
+  }
+  return rows;
+}
+
+function sorted(model, order, folded) {
+  const compare = more(order, (row) => row.whole);
+  const rows = [];
+  const rest = [model.rows[0]];
+  while (rest.length) {
+    const row = rest.pop();
+    rows.push(row);
+    if (folded.has(row.index)) continue;
+    const below = row.children.toSorted(compare);
+    below.forEach(numbered);
+    for (const child of below.reverse()) rest.push(child);
+  }
+  return rows;
+}
+
+/** Compare rows by what they used, the most first; equal ones by tokens, then as they ran. */
+function more(order, used) {
+  const measure = ORDERS[order][1];
+  return (a, b) =>
+    measure(used(b), b) - measure(used(a), a) || tokensOf(used(b)) - tokensOf(used(a)) || a.index - b.index;
+}
+
+/** What is folded at first: nothing in a small run; in a large one, cells with many calls. */
+function foldedAtFirst(model) {
+  const many = model.rows.length > 300 ? 30 : 300;
+  return new Set(model.rows.filter((row) => row.children.length > many).map((row) => row.index));
+}
