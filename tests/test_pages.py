@@ -135,7 +135,17 @@ def test_what_a_page_links_to_is_there(page: str) -> None:
     assert [link for link in LINK.findall(text) if not (ROOT / page).parent.joinpath(link).exists()] == []
 
 
-@pytest.mark.parametrize("room", ["rlm_kernel/host", "rlm_kernel/kernel"])
+@pytest.mark.parametrize(
+    "room",
+    [
+        "rlm_kernel/host",
+        "rlm_kernel/kernel",
+        "rlm_kernel/journal",
+        "rlm_kernel/exports",
+        "rlm_kernel/imports",
+        "rlm_kernel/sinks",
+    ],
+)
 def test_the_readme_of_a_room_names_every_file_in_it_and_no_other(room: str) -> None:
     folder = ROOT / room
     files = {path.name for path in folder.glob("*.py") if not path.name.startswith("__")}

@@ -31,10 +31,36 @@ MAY_IMPORT = {
     "rlm_kernel/errors.py": set(),
     "rlm_kernel/events": {"rlm_kernel.events", "rlm_kernel.schema"},
     "rlm_kernel/sinks": {"rlm_kernel.sinks", "rlm_kernel.events", "rlm_kernel.errors"},
+    "rlm_kernel/exports": {
+        "rlm_kernel.exports",
+        "rlm_kernel.events",
+        "rlm_kernel.errors",
+        "rlm_kernel.sinks.text",
+        "rlm_kernel.host.parse",
+    },
+    "rlm_kernel/imports": {"rlm_kernel.imports", "rlm_kernel.events", "rlm_kernel.errors"},
+    "rlm_kernel/journal": {
+        "rlm_kernel.journal",
+        "rlm_kernel.events",
+        "rlm_kernel.errors",
+        "rlm_kernel.exports",
+        "rlm_kernel.sinks.html",
+    },
     "rlm_magic": {"rlm_magic", "rlm_kernel.arguments", "rlm_kernel.events", "rlm_kernel.sinks", *rlm_kernel.__all__},
 }
 STANDARD_LIBRARY_ONLY = ("rlm_kernel/wire.py", "rlm_kernel/errors.py", "rlm_kernel/events", "rlm_kernel/host/parse.py")
-SDKS = {"openai", "anthropic", "pandas", "polars", "pyarrow", "xllamacpp", "genai_prices", "pydantic", "jsonschema"}
+SDKS = {
+    "openai",
+    "anthropic",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "xllamacpp",
+    "genai_prices",
+    "pydantic",
+    "jsonschema",
+    "nbformat",
+}
 
 
 def files(place: str) -> list[Path]:

@@ -61,9 +61,13 @@ class Cell:
 
 @dataclass
 class Iteration:
-    """One turn of a root model: its words (so far, while they stream) and the cells they held."""
+    """One turn of a root model: its words (so far, while they stream) and the cells they held.
+
+    ``last`` is a request for an answer only, because the turns were used up; it has the number of the turn before.
+    """
 
     index: int
+    last: bool = False
     text: str = ""
     replied: bool = False
     usage: Usage = field(default_factory=Usage)
@@ -92,6 +96,8 @@ class Node:
     iterations: list[Iteration] = field(default_factory=list)
     calls: list[Node] = field(default_factory=list)
     """Every sub-call, those of its cells among them."""
+    tools: list[ToolUse] = field(default_factory=list)
+    """Every call of a tool, those of its cells among them."""
     checks: list[Check] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     cached: bool = False

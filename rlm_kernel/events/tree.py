@@ -70,7 +70,10 @@ class TreeBuilder:
 
     @_fold.register
     def _(self, event: events.ModelRequested) -> None:
-        self._iteration(event.node, event.iteration).text = ""
+        if event.last:
+            self._node(event.node).iterations.append(Iteration(event.iteration, last=True))
+        else:
+            self._iteration(event.node, event.iteration).text = ""
 
     @_fold.register
     def _(self, event: events.TextDelta) -> None:
@@ -141,6 +144,7 @@ class TreeBuilder:
     @_fold.register
     def _(self, event: events.ToolStarted) -> None:
         tool = self._tools[event.node, event.call] = ToolUse(event.tool, event.arguments)
+        self._node(event.node).tools.append(tool)
         if event.cell is not None and (cell := self._cells.get((event.node, event.cell))) is not None:
             cell.tools.append(tool)
 

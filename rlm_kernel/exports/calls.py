@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rlm_kernel.events.tree import Cell, Iteration, Node, ToolUse, Tree
 from rlm_kernel.exports import markup
-from rlm_kernel.sinks.text import check_line, count, measures, tool_line, words
+from rlm_kernel.sinks.text import check_line, count, measures, tool_line, turn_name, words
 
 FOLDED_CHARACTERS = 2_000_000
 """About how much of prompts and replies a page holds, of all sub-calls together: so many are cut shorter."""
@@ -82,7 +82,7 @@ class Folded:
 
     def _iteration(self, turn: Iteration) -> str:
         said = words(turn.text)
-        head = " ".join(filter(None, [f"Iteration {turn.index}", markup.inline(said), f"<i>{measures(turn)}</i>"]))
+        head = " ".join(filter(None, [turn_name(turn), markup.inline(said), f"<i>{measures(turn)}</i>"]))
         return _details(head, f"{self._text(said) if said else ''}{''.join(map(self._cell, turn.cells))}")
 
     def _cell(self, cell: Cell) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 from rlm_kernel.events import types as events
 from rlm_kernel.events.types import Event
 from rlm_kernel.events.values import Message, Usage
-from rlm_kernel.host import parse
+from rlm_kernel.host.parse import cells
 
 
 @dataclass
@@ -159,4 +159,4 @@ def _kept(text: str, options: dict[str, Any]) -> str:
     fences = options.get("fences")
     if options.get("cells") != "first" or not isinstance(fences, list | tuple):
         return text
-    return text.removesuffix(parse.cells(text, fences, first_only=True).dropped)
+    return text.removesuffix(cells(text, fences, first_only=True).dropped)

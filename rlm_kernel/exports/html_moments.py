@@ -9,22 +9,29 @@ from rlm_kernel.events.tree import Node, Tree, TreeBuilder
 from rlm_kernel.events.types import Event
 
 Key = tuple[str | int, ...]
-"""``("node", id)``, ``("turn", node, index)``, ``("cell", node, index)`` or ``("tool", node, call)``."""
+"""``("node", id)``, ``("turn", node, index, last)``, ``("cell", node, index)`` or ``("tool", node, call)``."""
 
 
 class Moments:
-    """A tree and its moments, in seconds since the first event; the time a run was interrupted for is left out."""
+    """A tree and its moments, in seconds since the first event; the time a run was interrupted for is left out.
+
+    Of a run that was resumed they are those of the last attempt: what that was served took no time.
+    """
 
     def __init__(self) -> None:
         self._builder = TreeBuilder()
-        self._nodes: dict[str, Node] = {"0": self._builder.tree.root}
         self._zero: float | None = None
-        self.tree = self._builder.tree
+        self._begin()
+
+    def _begin(self) -> None:
+        self._nodes: dict[str, Node] = {"0": self._builder.tree.root}
+        self._last_words: set[str] = set()
+        """Nodes that were asked for an answer only, because their turns were used up."""
         self.began: dict[Key, float] = {}
         self.ended: dict[Key, float] = {}
         self.last = 0.0
         """When the latest event was."""
-        self.messages: dict[tuple[str, int], list[tuple[str, str]]] = {}
+        self.messages: dict[Key, list[tuple[str, str]]] = {}
         """Role and text of what was added to a node's history for a turn."""
         self.tools: dict[tuple[str, int], list[Key]] = {}
         """Keys of a cell's tools, in the order of the tree."""
@@ -36,6 +43,9 @@ class Moments:
     def apply(self, event: Event) -> None:
         """Fold one event."""
         self._builder.apply(event)
+        if isinstance(event, events.RunResumed):
+            self._zero = event.time
+            self._begin()
         now = self._now(event)
         node = self._nodes.get(event.node)
         if node is not None:
@@ -49,11 +59,12 @@ class Moments:
             case events.NodeFinished():
                 self.ended["node", event.node] = now
             case events.ModelRequested():
-                self.began.setdefault(("turn", event.node, event.iteration), now)
-                sent = self.messages.setdefault((event.node, event.iteration), [])
+                (self._last_words.add if event.last else self._last_words.discard)(event.node)
+                self.began.setdefault(("turn", event.node, event.iteration, event.last), now)
+                sent = self.messages.setdefault(("turn", event.node, event.iteration, event.last), [])
                 sent += [(message.role, message.content) for message in event.messages]
             case events.ModelReplied():
-                self.ended["turn", event.node, event.iteration] = now
+                self.ended["turn", event.node, event.iteration, event.node in self._last_words] = now
             case events.CellStarted():
                 self.began["cell", event.node, event.cell] = now
             case events.CellFinished():
@@ -73,6 +84,11 @@ class Moments:
                 self.ended["tool", event.node, event.call] = now
             case events.Compacted():
                 self.summaries[event.node, len(self.notes.get(event.node, [])) - 1] = event.summary
+
+    @property
+    def tree(self) -> Tree:
+        """The tree so far."""
+        return self._builder.tree
 
     def _now(self, event: Event) -> float:
         if self._zero is None:

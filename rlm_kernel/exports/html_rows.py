@@ -71,7 +71,7 @@ class Rows:
         of_cells = {call.id for turn in node.iterations for cell in turn.cells for call in cell.calls}
         began = self._moments.began
         below: list[tuple[float, Iterator[Row]]] = [
-            (began.get(("turn", node.id, turn.index), 0.0), self._iteration(node, turn, level + 1))
+            (began.get(("turn", node.id, turn.index, turn.last), 0.0), self._iteration(node, turn, level + 1))
             for turn in node.iterations
         ]
         for index, note in enumerate(node.notes):
@@ -101,15 +101,16 @@ class Rows:
         )
 
     def _iteration(self, node: Node, turn: Iteration, level: int) -> Iterator[Row]:
-        sent = self._moments.messages.get((node.id, turn.index), [])
+        sent = self._moments.messages.get(("turn", node.id, turn.index, turn.last), [])
         replies = {before.text for before in node.iterations[: turn.index]}  # these have rows of their own
         yield self._row(
             "turn",
             level,
-            ("turn", node.id, turn.index),
+            ("turn", node.id, turn.index, turn.last),
             "ok" if turn.replied else "running" if node.state == "running" else "cancelled",
             id=str(turn.index),
-            label=line(words(turn.text), LABEL_CHARACTERS) or ("(only code)" if turn.cells else "(no words)"),
+            label=("Last words: " if turn.last else "")
+            + (line(words(turn.text), LABEL_CHARACTERS) or ("(only code)" if turn.cells else "(no words)")),
             model=node.model,
             seconds=turn.seconds,
             own=turn.usage,

@@ -9,7 +9,7 @@ from rlm_kernel.events.types import Event
 from rlm_kernel.events.values import Usage
 from rlm_kernel.exports import markup
 from rlm_kernel.exports.calls import Folded
-from rlm_kernel.sinks.text import measures, money, state, totals, words
+from rlm_kernel.sinks.text import measures, money, state, totals, turn_name, words
 
 _KINDS = {
     "stdout": "Output",
@@ -76,7 +76,7 @@ def _least(unknown: int) -> str:
 
 def _iteration(turn: Iteration, characters: int | None, folded: Folded) -> Iterator[str]:
     took = measures(turn)
-    yield f"## Iteration {turn.index}" + (f" · {took}" if took else "")
+    yield f"## {turn_name(turn)}" + (f" · {took}" if took else "")
     if said := words(turn.text):
         yield markup.prose(said, characters)
     if not turn.replied:

@@ -16,7 +16,7 @@ from rlm_kernel.events.tree import Cell, Iteration, Output, Tree, fold
 from rlm_kernel.events.types import Event
 from rlm_kernel.exports import markup
 from rlm_kernel.exports.calls import Folded
-from rlm_kernel.sinks.text import measures, state, totals, words
+from rlm_kernel.sinks.text import measures, state, totals, turn_name, words
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -131,7 +131,7 @@ def _head(tree: Tree, characters: int | None) -> str:
 
 def _turn(turn: Iteration, characters: int | None) -> str:
     took, said = measures(turn), words(turn.text)
-    head = f"### Iteration {turn.index}" + (f" · {took}" if took else "")
+    head = f"### {turn_name(turn)}" + (f" · {took}" if took else "")
     silent = "The model had not replied." if not turn.replied else "" if turn.cells else "It wrote no cell."
     return "\n\n".join(filter(None, [head, markup.prose(said, characters), silent]))
 

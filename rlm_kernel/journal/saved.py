@@ -127,6 +127,6 @@ class SavedRun:
         return f"SavedRun({self.id!r}, {self.state})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        from rlm_kernel.sinks import html
+        from rlm_kernel.sinks.html import render, render_text
 
-        return {"text/plain": html.render_text(self.tree), "text/html": html.render(self.tree)}
+        return {"text/plain": render_text(self.tree), "text/html": render(self.tree)}

@@ -24,6 +24,7 @@ from rlm_kernel.sinks.text import (
     state,
     tool_line,
     totals,
+    turn_name,
     words,
 )
 
@@ -54,7 +55,7 @@ def render_text(tree: Tree) -> str:
     for iteration in tree.root.iterations:
         said = line(words(iteration.text[:TEXT_CHARACTERS]), 90) or "(no words)"
         took = measures(iteration)
-        rows.append(f"  {iteration.index}. {said}{f' ({took})' if took else ''}")
+        rows.append(f"  {'  ' if iteration.last else f'{iteration.index}.'} {said}{f' ({took})' if took else ''}")
         for cell in iteration.cells:
             calls = f", {count(len(cell.calls), 'call')}" if cell.calls else ""
             rows.append(
@@ -101,7 +102,7 @@ class _Page:
     def _iteration(self, turn: Iteration) -> str:
         said = words(turn.text)
         status = "" if turn.replied else f' <span class="running">{_mark(None)} the model is writing …</span>'
-        head = f"<b>Iteration {turn.index}</b> {self._inline(line(said, 160))}{status} {_dim(measures(turn))}"
+        head = f"<b>{turn_name(turn)}</b> {self._inline(line(said, 160))}{status} {_dim(measures(turn))}"
         rest = f"<p>{self._text(said)}</p>" if len(said) > 160 or "\n" in said else ""
         shown = [self._cell(cell) for cell in turn.cells if self._room > 0]
         more = _more(len(turn.cells) - len(shown), "cell")

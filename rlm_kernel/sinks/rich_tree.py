@@ -75,7 +75,7 @@ def _add_turns(branch: RichTree, node: Node, room: int | None = None) -> None:
         branch.add(text((f"… {count(len(node.iterations) - len(turns), 'earlier turn')}", "dim")))
     for turn in turns:
         said = line(words(turn.text[:10_000]), 100) or ("" if turn.replied else "…")
-        below = branch.add(text(f"{turn.index}. {said} ", (measures(turn), "dim")))
+        below = branch.add(text(f"{'Last words:' if turn.last else f'{turn.index}.'} {said} ", (measures(turn), "dim")))
         for cell in turn.cells if room is None else turn.cells[-room:]:
             _add_cell(below, cell, room)
     for note in node.notes if room is None else node.notes[-room:]:

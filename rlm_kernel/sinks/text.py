@@ -38,7 +38,8 @@ def seconds(value: float | None) -> str:
         return ""
     if value < 60:
         return f"{value:.1f} s" if value >= 0.1 else f"{value * 1000:.0f} ms"
-    return f"{value // 60:.0f} min {value % 60:02.0f} s"
+    whole = round(value)
+    return f"{whole // 60} min {whole % 60:02} s"
 
 
 def count(number: int, noun: str) -> str:
@@ -69,6 +70,11 @@ def measures(item: Iteration | Node) -> str:
         return "cached"
     tokens = f"{item.usage.tokens:,} tokens" if item.usage.calls > item.usage.unreported else ""
     return " · ".join(filter(None, [tokens, money(item.usage.cost), seconds(item.seconds)]))
+
+
+def turn_name(turn: Iteration) -> str:
+    """Return what an iteration is called."""
+    return "Last words" if turn.last else f"Iteration {turn.index}"
 
 
 def money(dollars: float) -> str:

@@ -46,7 +46,7 @@ def sample(kind: Any) -> Any:
 
 
 def test_every_event_type_is_known_to_the_codec() -> None:
-    assert set(EVENTS) == {kind.type for kind in Event.__subclasses__()}
+    assert set(EVENTS) == {kind.type for kind in Event.__subclasses__() if kind.__module__ == events.__name__}
     assert len(set(EVENTS.values())) == len(EVENTS)
     assert all(kind.type == tag for tag, kind in EVENTS.items())
 

@@ -200,6 +200,7 @@ def kernel_environment(home: str) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "PATH": os.defpath,
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",  # a set has the same order when a run is resumed or replayed
         "TMPDIR": home,
     }
 
