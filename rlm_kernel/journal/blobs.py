@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ class Blobs:
         self._known.add(name)
         return name, file if new else None
 
-    def get(self, name: str) -> str:
+    def get(self, name: Any) -> str:
         """Return a text.
 
         Raises
@@ -53,8 +54,10 @@ class Blobs:
         ValueError
             It is missing or damaged.
         """
+        if not isinstance(name, str) or not re.fullmatch("[0-9a-f]{64}", name):
+            raise ValueError(f"{str(name)[:80]!r} is no blob's name")
         try:
-            data = (self._folder / name).read_bytes() if name.isalnum() else b""
+            data = (self._folder / name).read_bytes()
         except OSError as error:
             raise ValueError(f"{FOLDER}/{name[:12]}… is missing ({error.strerror})") from None
         if hashlib.sha256(data).hexdigest() != name:

@@ -86,6 +86,6 @@ def _text(blobs: Blobs, name: str, missing: str) -> str:
     try:
         return blobs.get(name)
     except ValueError as error:
-        if missing == "raise":
+        if missing == "raise" or not isinstance(name, str):
             raise
         return f"[This text is not there any more: {error}.]"
