@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SCHEMAS = 2
 """Of one node, that are looked at at once: each takes a thread of the host's for up to a second."""
+AHEAD = 2
+"""Calls of a batch that are under way for each that may be in flight."""
 NAME_CHARACTERS = 100
 """Of a name that the run does not have, where it is told."""
 NOTE_CHARACTERS = 1000
@@ -56,12 +58,25 @@ class Broker:
             with calls.in_own_time() if all(map(self._sub_calls.knows, jobs)) else nullcontext():
                 if len(jobs) == 1:  # the most frequent kind, without a task of its own
                     return wire.Reply(call.id, [await self._sub_calls.answer(jobs[0])])
-                return wire.Reply(call.id, list(await asyncio.gather(*map(self._sub_calls.answer, jobs))))
+                return wire.Reply(call.id, await self._answers(jobs))
         except RLMError as error:
             return wire.Reply(call.id, [wire.CallResult(error=str(error))] * len(call.prompts))
         finally:
             for upload in call.contexts:
                 calls.uploads.discard(upload, more=call.more)
+
+    async def _answers(self, jobs: Sequence[Job]) -> list[wire.CallResult]:
+        """Answer a batch in order. A call begins when it may be sent soon: to begin all at once delays the first."""
+        results: dict[int, wire.CallResult] = {}
+        waiting = iter(enumerate(jobs))
+
+        async def work() -> None:
+            for number, job in waiting:
+                results[number] = await self._sub_calls.answer(job)
+
+        workers = min(len(jobs), AHEAD * self._node.ledger.limits.max_concurrency)
+        await asyncio.gather(*(work() for _ in range(workers)))
+        return [results[number] for number in range(len(jobs))]
 
     async def _schema(self, call: wire.Call) -> Structured | None:
         if call.schema is None:

@@ -10,7 +10,7 @@ from collections import deque
 from typing import Any
 
 OVERLOADED = (429, 503, 529)
-FIRST = 32
+FIRST = 64
 """Requests in flight before the first answer."""
 PAUSE_SECONDS = 1.0
 """Refusals of one burst halve the width once."""

@@ -103,14 +103,14 @@ class OpenAIModel(SDKModel):
             arguments["extra_headers"] = {**omitted, **(arguments.get("extra_headers") or {})}
         chat = [asdict(message) for message in messages]
         completions = client.chat.completions
-        if self._server.cost_header and not arguments["stream"]:
+        if not arguments["stream"] and self._server.cost_header:
             raw = await completions.with_raw_response.create(model=self._model, messages=chat, **arguments)
-            yield self._whole(raw.parse(), _dollars(raw.headers.get(self._server.cost_header)))
+            yield self._whole(raw.parse().to_dict(), _dollars(raw.headers.get(self._server.cost_header)))
+            return
+        if not arguments["stream"]:
+            yield self._whole(await self._posted(client, chat, arguments))
             return
         response = await completions.create(model=self._model, messages=chat, **arguments)
-        if not arguments["stream"]:
-            yield self._whole(response)
-            return
         async with aclosing(self._streamed(response)) as pieces:
             async for piece in pieces:
                 yield piece
@@ -127,22 +127,32 @@ class OpenAIModel(SDKModel):
         if not finished:
             raise self._unfinished(stream.response)
 
-    def _whole(self, completion: Any, cost: float | None = None) -> Piece:
-        if not completion.choices:
+    async def _posted(self, client: Any, chat: list[dict[str, str]], arguments: dict[str, Any]) -> Any:
+        """Ask for a whole reply; return its JSON. `create` would check and copy the arguments, which takes longer."""
+        named = {"extra_headers": "headers", "extra_query": "params", "timeout": "timeout"}
+        options = {name: arguments[ours] for ours, name in named.items() if ours in arguments}
+        body = {name: value for name, value in arguments.items() if name not in (*named, "extra_body")}
+        body |= {"model": self._model, "messages": chat, **(arguments.get("extra_body") or {})}
+        return await client.post("/chat/completions", cast_to=object, body=body, options=options)
+
+    def _whole(self, completion: dict[str, Any], cost: float | None = None) -> Piece:
+        choices = completion.get("choices")
+        if not choices:
             raise self._error("sent no reply (no choices). Try again, or check the model's name.")
-        piece = self._piece(completion.choices[0], completion.choices[0].message)
-        usage = usage_of(completion.usage, cost) if completion.usage else Usage.of_call(None, None, cost=cost)
+        piece = self._piece(choices[0], choices[0]["message"])
+        told = completion.get("usage")
+        usage = usage_of(told, cost) if told else Usage.of_call(None, None, cost=cost)
         return Piece(piece.text, piece.reasoning, usage, piece.finish)
 
     def _piece(self, choice: Any, message: Any) -> Piece:
-        reason = choice.finish_reason
+        reason = _of(choice, "finish_reason")
         if reason in FAILED:
             raise self._error(f"failed while it replied (finish_reason {reason}). Try again.")
-        text = getattr(message, "content", None) or ""
+        text = _of(message, "content") or ""
         # Servers call what a model thinks aloud by either name, and some by both.
-        thought = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None) or ""
+        thought = _of(message, "reasoning_content") or _of(message, "reasoning") or ""
         finish = FINISH.get(str(reason).partition(":")[0])  # Gemini's is "content_filter: SAFETY"
-        if refusal := getattr(message, "refusal", None):
+        if refusal := _of(message, "refusal"):
             text, finish = text or refusal, "refusal"
         if not (isinstance(text, str) and isinstance(thought, str)):
             raise TypeError("content that is not text")
@@ -183,10 +193,15 @@ def usage_of(usage: Any, cost: float | None = None) -> Usage:
 def _reported_cost(usage: Any) -> float | None:
     """OpenRouter's price: what it takes, and what the caller's own key at the upstream provider pays."""
     cost = number(usage, "cost")
-    if cost is None or getattr(usage, "is_byok", None) is not True:
+    if cost is None or _of(usage, "is_byok") is not True:
         return cost
     upstream = number(usage, "cost_details", "upstream_inference_cost")
     return None if upstream is None else cost + upstream
+
+
+def _of(value: Any, name: str) -> Any:
+    """Return a field of the SDK's object, or of the JSON that it would be made of."""
+    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
 def _dollars(text: str | None) -> float | None:
