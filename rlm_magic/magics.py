@@ -59,7 +59,7 @@ class RLMMagics(_Configurable):  # type: ignore[misc]
         try:
             chosen = {**self._configured(), **options(arguments)}
             context = find(arguments.context, self.shell.user_ns, **decoding(chosen))
-            run = self._run(arguments, question, context, chosen).start()
+            run = self._begin(arguments, question, context, chosen).start()
             completion = watch(run, notebook=hasattr(self.shell, "kernel"), quiet=arguments.quiet)
             if arguments.vs_plain is not None:
                 plain = RLM(**chosen).plain(run.question, context, times=arguments.vs_plain)
@@ -71,8 +71,7 @@ class RLMMagics(_Configurable):  # type: ignore[misc]
         if completion.stop_reason == "cancelled":  # an error, so that "Run All" stops here too
             raise UsageError(f"The run was stopped; its journal is {completion.run_dir}.")
 
-    @staticmethod
-    def _run(arguments: Any, question: str, context: Any, chosen: dict[str, Any]) -> Run:
+    def _begin(self, arguments: Any, question: str, context: Any, chosen: dict[str, Any]) -> Run:
         """Return the run that the line asks for. One of the journal has its own options, but for those on the line."""
         if arguments.resume is None and arguments.replay is None:
             return RLM(**chosen).stream(question, context)
@@ -81,7 +80,8 @@ class RLMMagics(_Configurable):  # type: ignore[misc]
         if arguments.vs_plain is not None:
             raise UsageError("--vs-plain needs a new run, and not --resume or --replay.")
         begin, name = (replay, arguments.replay) if arguments.resume is None else (resume, arguments.resume)
-        run = begin(name, context, **options(arguments))
+        where = {} if self.runs_dir is None else {"runs_dir": self.runs_dir}
+        run = begin(name, context, **where | options(arguments))
         if question and question != run.question:
             run.abandon()
             raise UsageError(f"That run was asked something else: {run.question[:200]!r}. Leave the cell empty.")

@@ -163,7 +163,9 @@ class Broker:
             status, text, result = "error", str(error), wire.CallResult(error=str(error))
         finally:
             seconds = time.monotonic() - started
-            bus.emit(events.ToolFinished(node=node.id, call=number, status=status, text=text, seconds=seconds))  # type: ignore[arg-type]
+            finished = events.ToolFinished(node=node.id, call=number, status=status, text=text, seconds=seconds)  # type: ignore[arg-type]
+            bus.emit(finished)
+        await bus.keep(seconds)
         return result
 
 

@@ -37,6 +37,10 @@ class Bus:
     async def emit_paid(self, event: Paid, seconds: float) -> None:
         """Emit what a request has given, which took so long, and wait until it cannot be lost."""
         self.emit(event)
+        await self.keep(seconds)
+
+    async def keep(self, seconds: float) -> None:
+        """Wait until what was emitted cannot be lost, if it took so long to have it."""
         if self.commit is not None and seconds >= COMMIT_SECONDS:
             await self.commit()
 

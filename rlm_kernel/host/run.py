@@ -258,7 +258,9 @@ class Run:
     def _keeping_input(self) -> contextlib.AbstractAsyncContextManager[None]:
         assert self._node is not None
         again = self._again
-        known = again is not None and (again.journal is None or again.recording.input is not None)
+        known = again is not None and (
+            again.journal is None or (again.recording.input is not None and not again.other_input)
+        )
         prepared = None if known else self._node.repl.last_input
         return keeping(self._bus, self.directory, prepared, self._shared.redactor)
 

@@ -112,6 +112,7 @@ class SubCalls:
         for check in recorded.checks:
             bus.emit(replace(check, node=node.id, call=flight.call))
         node.ledger.account.use_recorded(finished.usage, paid=not strict)
+        node.ledger.account.calls += recorded.node.calls_made
         bus.emit(replace(finished, node=node.id, call=flight.call, recorded=not strict))
         if finished.status == "ok":
             if job.kind == "llm" or (recorded.node.ended is not None and recorded.node.ended.stop_reason == "answered"):

@@ -6,8 +6,11 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_origin, get_type_hints
+
+from rlm_kernel.events.values import Usage
 
 FOLDER = "blobs"
 BLOB_CHARACTERS = 4096
@@ -65,24 +68,40 @@ class Blobs:
         return data.decode("utf-8", "surrogatepass")
 
 
-def big_texts(value: Any, place: Place | None = None) -> Iterator[tuple[Place, str]]:
-    """Yield the big texts in an event and where they stand."""
-    place = place or []
+def big_texts(event: Any) -> list[tuple[Place, str]]:
+    """Return the big texts in an event, or in a value of one, and where they stand."""
+    found: list[tuple[Place, str]] = []
+    for name in _texts(type(event)):  # type: ignore[arg-type]
+        value = getattr(event, name)
+        if isinstance(value, str):
+            if len(value) > BLOB_CHARACTERS:
+                found.append(([name], value))
+        elif value:
+            found += _nested(value, [name])
+    return found
+
+
+def _nested(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
     if isinstance(value, str):
         if len(value) > BLOB_CHARACTERS:
             yield place, value
     elif isinstance(value, dict):
         for key, item in value.items():
-            if isinstance(item, str | dict | list | tuple):
-                yield from big_texts(item, [*place, key])
+            yield from _nested(item, [*place, key])
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            yield from big_texts(item, [*place, number])
+            yield from _nested(item, [*place, number])
     elif is_dataclass(value):
-        for field in fields(value):
-            item = getattr(value, field.name)
-            if isinstance(item, str | dict | list | tuple):
-                yield from big_texts(item, [*place, field.name])
+        for inner, text in big_texts(value):
+            yield [*place, *inner], text
+
+
+@cache
+def _texts(cls: Any) -> tuple[str, ...]:
+    """Return the names of the fields that may hold big texts."""
+    hints = get_type_hints(cls)
+    small = (int, float, bool, int | None, float | None, Usage)
+    return tuple(f.name for f in fields(cls) if hints[f.name] not in small and get_origin(hints[f.name]) is not Literal)
 
 
 def put_at(content: Any, place: Place, text: str | None) -> None:

@@ -44,6 +44,15 @@ def keep(run_dir: Path, file: Path) -> str:
     return name
 
 
+def is_whole(file: Path) -> bool:
+    """Whether a kept input is there and holds what its name says."""
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest() == file.name
+    except OSError:
+        return False
+
+
 def sweep(runs_dir: Path) -> None:
     """Remove inputs that no run has any more."""
     with suppress(OSError):

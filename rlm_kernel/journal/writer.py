@@ -9,6 +9,7 @@ import os
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 from rlm_kernel.errors import RLMError
 from rlm_kernel.events.codec import encode, to_content, to_json
@@ -110,7 +111,7 @@ class Journal:
 
     def _line(self, event: Event) -> bytes:
         """Return an event's line, its big texts in files of their own."""
-        found = list(big_texts(event))
+        found = big_texts(event)
         if not found:
             return to_json(event).encode() + b"\n"
         content, names = to_content(event), []
@@ -141,14 +142,17 @@ class Journal:
         if isinstance(event, RunStarted):
             what = {"run": event.run, "question": event.question, "started": event.time, "version": event.version}
         else:
-            what = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+            what = _described(file)
             what |= {"run": event.run, "resumed": event.time}
             if event.question is not None:
                 what |= {"question": event.question}
             if event.forked_from is not None:
                 what |= {"forked_from": event.forked_from, "turns": event.turns}
         part = file.with_suffix(".part")
-        part.write_text(json.dumps({**what, "options": event.options}, indent=1), encoding="utf-8")
+        with part.open("w", encoding="utf-8") as opened:
+            json.dump({**what, "options": event.options}, opened, indent=1)
+            opened.flush()
+            os.fsync(opened.fileno())
         part.replace(file)
 
     def _failure(self, error: OSError) -> RLMError:
@@ -156,6 +160,15 @@ class Journal:
             f"The journal {str(self.run_dir)!r} cannot be written: {error.strerror}. "
             "What is in it stays. Make room, or choose another place with runs_dir= or RLM_RUNS_DIR."
         )
+
+
+def _described(file: Path) -> dict[str, Any]:
+    """Return what ``run.json`` says; nothing where it is missing or damaged: the events say it too."""
+    try:
+        what = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return what if isinstance(what, dict) else {}
 
 
 def _to_disk(descriptor: int, blobs: list[Path]) -> None:

@@ -273,6 +273,32 @@ MEASUREMENTS = (
         sides=(LOCAL,),
         served=True,
     ),
+    Measurement(
+        name="journal",
+        section=RUNS,
+        how=(
+            "20 turns and 300 sub-calls over 1 MB, models that answer at once: the run with its journal and its kept "
+            "input, and the same without, in turns. The share is of the run's own time, where models take none."
+        ),
+        call="journal",
+        arguments={"calls": 300},
+        rows=(
+            Row("a run with 300 sub-calls, journal and all", "with"),
+            Row("... the journal's share", "share", "times", (at_most(0.05, "0.05"),)),
+        ),
+        repetitions=3,
+        sides=(OURS,),
+    ),
+    Measurement(
+        name="fold",
+        section=RUNS,
+        how="From events in memory.",
+        call="fold",
+        arguments={"calls": 10_000},
+        rows=(Row("the tree of 10,000 sub-calls", "seconds", targets=(at_most(1.0, "1 s"),)),),
+        repetitions=5,
+        sides=(OURS,),
+    ),
     _context(100 * MB, "str", (at_most(0.15, "0.15 s"),), ()),
     _context(100 * MB, "Path", (at_most(0.15, "0.15 s"),), ()),
     _context(GB, "str", (at_most(1.5, "1.5 s"),), (at_most(2.2 * GB, "2.2 GB"),)),

@@ -8,24 +8,36 @@ import re
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from openai import AsyncOpenAI
 
 from rlm_kernel import RLM, wire
-from rlm_kernel.events.types import CallRequested, CellFinished, CellStarted, Event, NodeStarted
+from rlm_kernel.events.tree import fold as fold_events
+from rlm_kernel.events.types import (
+    CallFinished,
+    CallRequested,
+    CellFinished,
+    CellStarted,
+    Event,
+    NodeStarted,
+    RunStarted,
+)
 from rlm_kernel.events.values import Message, Usage
 from rlm_kernel.host import inputs as host_inputs
-from rlm_kernel.host import parse
+from rlm_kernel.host import parse, run
 from rlm_kernel.host.providers import OnText, Reply
 from rlm_kernel.host.sandboxes.box import Box, BoxOptions
 from rlm_kernel.host.session import Serve, Session
+from rlm_kernel.journal import Journal
 from tests.benchmarks import inputs, processes, scripts, worker
 from tests.benchmarks.worker import Samples
 
 QUESTION = "What is the answer?"
+MB = 1_000_000
 ANSWER = "```repl\nanswer['content'] = '1'\nanswer['ready'] = True\n```"
 
 
@@ -232,6 +244,48 @@ def context(characters: int, kind: str) -> Samples:
         return asyncio.run(measure(path))
 
 
+def journal(calls: int) -> Samples:
+    """A run of 20 turns over 1 MB with its journal, and the same without one, in turns."""
+    turn = f"```repl\nreplies = llm_query_batched([context[n * 2000 :][:2000] for n in range({calls // 20})])\n```"
+
+    async def write(messages: Sequence[Message]) -> str:
+        said = sum(message.role == "assistant" for message in messages)
+        return scripts.OK if len(messages) == 1 else turn if said < 20 else ANSWER
+
+    def seconds() -> float:
+        rlm = RLM(Direct(write), max_calls=None, cache=False, max_repeats=None)
+        return rlm.completion(QUESTION, inputs.text(MB)).seconds
+
+    def without() -> float:
+        with (
+            patch.object(run, "keeping", lambda *arguments: nullcontext()),
+            patch.object(Journal, "__call__", lambda self, event: None),
+        ):
+            return seconds()
+
+    seconds()
+    pairs = [(seconds(), without()) for _ in range(15)]
+    return {"with": [ours for ours, _ in pairs], "share": [(ours - bare) / bare for ours, bare in pairs]}
+
+
+def fold(calls: int) -> Samples:
+    """The tree of a run with many sub-calls, from its events."""
+    usage = Usage.of_call(400, 20)
+    stream: list[Event] = [
+        RunStarted(run="r", question=QUESTION, options={}),
+        CellStarted(iteration=1, cell=1, code="llm_query_batched(prompts)"),
+    ]
+    for number in range(calls):
+        call = f"0.{number + 1}"
+        stream.append(CallRequested(call=call, kind="llm", model="m", prompt=f"prompt {number}", cell=1))
+        stream.append(CallFinished(call=call, status="ok", text="reply", usage=usage, seconds=1.0))
+    began = time.perf_counter()
+    folded = fold_events(stream)
+    seconds = time.perf_counter() - began
+    worker.check("calls in the tree", len(folded.root.calls), calls)
+    return {"seconds": [seconds]}
+
+
 class Census:
     """A root model whose children say who they are, and wait until all are alive; the last one measures them all."""
 
@@ -280,7 +334,7 @@ def main() -> None:
                 call.__name__: call
                 for call in (
                     *(start, child, cell, bridge, sub_call, sub_call_served, sdk),
-                    *(batch, turns, tree, context, memory, imports),
+                    *(batch, turns, tree, journal, fold, context, memory, imports),
                 )
             }
         )

@@ -101,6 +101,24 @@ async def test_a_replay_needs_no_model_no_key_and_no_tool(monkeypatch: pytest.Mo
         await rlm_kernel.replay(run)
 
 
+async def test_values_code_and_secrets_of_the_caller_are_there_again() -> None:
+    tools = {
+        "limit": 3,
+        "table": {"tool": {"a": [1]}, "description": "a table"},
+        "words": rlm_kernel.Source("def words(text): return text.split()"),
+        "token": rlm_kernel.Secret("TOKEN", "sk-planted-token"),
+        "fetch": lambda token: "fetched",
+    }
+    root = ScriptedModel([reply(cell("found = fetch(token)")), reply(done("[limit, table, words('a b'), found]"))])
+    first = await RLM(root, tools=tools).acompletion("q", "c")
+    assert first.answer == [3, {"a": [1]}, ["a", "b"], "fetched"]
+    assert (await rlm_kernel.replay(first.run_dir)).answer == first.answer
+    with pytest.raises(
+        OptionError, match=r"pass model=, tools= again \(model was 'scripted'; tools was token, fetch\)"
+    ):
+        rlm_kernel.resume(first.run_dir)
+
+
 async def test_a_journals_script_answers_as_its_models_did() -> None:
     completion = await RLM(ScriptedModel([reply(BATCH), reply(LAST)]), sub_model=Counting()).acompletion(
         "How many parts?", "c"
@@ -152,9 +170,32 @@ class TestFork:
             await rlm_kernel.fork(first.run_dir, 1, model=ScriptedModel([]), sub_model=Counting())
         fork = find("last")
         resumed = await rlm_kernel.resume(fork, model=ScriptedModel([reply(LAST)]), sub_model=Counting())
-        assert (resumed.answer, resumed.usage.calls) == (ANSWER, 7)
+        assert (resumed.answer, resumed.usage.calls) == (ANSWER, 6)
         again = await rlm_kernel.fork(fork, 1, model=ScriptedModel([reply(done("0"))]), sub_model=Counting())
         assert again.tree.forked_from == fork.id
+
+    async def test_its_usage_is_that_of_the_turns_it_has(self) -> None:
+        child = ScriptedModel([reply(cell("found = llm_query('deep')")), reply(done("found"))])
+        root = ScriptedModel([reply(cell("a = rlm_query('one')")), reply(cell("b = llm_query('b')")), reply(done("b"))])
+        rlm = RLM(root, sub_model=Counting(), child_model=child, max_depth=2)
+        first = await rlm.acompletion("q", "c")
+        models = {"model": ScriptedModel([reply(done("a"))]), "sub_model": Counting(), "child_model": child}
+        second = await rlm_kernel.fork(first.run_dir, 1, **models)
+        assert (first.usage.calls, second.usage.calls) == (3 + 2 + 2, 1 + 2 + 1 + 1)
+        assert second.tree.root.subtree_usage == second.usage
+
+    async def test_another_input_is_kept_for_when_it_is_resumed(self) -> None:
+        first = await RLM(ScriptedModel([reply(cell("x = 1")), reply(done("x"))])).acompletion("q", "one input")
+        with pytest.raises(ModelError):
+            await rlm_kernel.fork(first.run_dir, 1, "another input", model=ScriptedModel([]))
+        again = await rlm_kernel.resume("last", model=ScriptedModel([reply(done("context"))]))
+        assert again.answer == "another input"
+
+    async def test_it_can_be_made_elsewhere(self, tmp_path: Path) -> None:
+        first = await RLM(ScriptedModel([reply(done("1"))])).acompletion("q", "c")
+        second = await rlm_kernel.fork("last", 1, runs_dir=tmp_path, model=ScriptedModel([]))
+        assert second.run_dir.parent == tmp_path
+        assert second.tree.forked_from == first.run_dir.name
 
     @pytest.mark.parametrize("turn", [-1, 3, True, "one"])
     async def test_a_turn_it_does_not_have_is_refused(self, turn: Any) -> None:

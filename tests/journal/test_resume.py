@@ -177,6 +177,15 @@ async def test_a_child_that_had_ended_is_not_run_again_and_is_in_the_tree() -> N
     assert completion.tree.root.subtree_usage == completion.usage
 
 
+async def test_the_calls_of_a_child_that_is_not_run_again_still_count() -> None:
+    child = ScriptedModel([reply(cell("for n in range(3): llm_query(f'deep {n}')")), reply(done("0"))])
+    run = await stopped(reply(cell("found = rlm_query('one')")), child_model=child, max_depth=2, max_calls=6)
+    root = ScriptedModel([reply(cell("for n in range(5): llm_query(f'more {n}')")), reply(done("1"))])
+    idle, sub = ScriptedModel([]), Counting()
+    completion = await rlm_kernel.resume(run, model=root, sub_model=sub, child_model=idle)
+    assert (completion.stop_reason, len(sub.prompts)) == ("max_calls", 2)
+
+
 async def test_a_child_that_had_not_ended_goes_on_where_it_was() -> None:
     first_turn = reply(cell("found = llm_query('deep')\nprint(found)"))
     run = await stopped(
@@ -295,6 +304,14 @@ class TestWhatIsMissing:
         assert "is not there any more" in str(list(find(run).events()))
         with pytest.raises(RLMError, match=r"line \d+ is damaged: blobs/\w+… is missing"):
             rlm_kernel.resume(run, model=ScriptedModel([]), sub_model=Counting())
+
+    @pytest.mark.parametrize("content", ["", "[]", "{"])
+    async def test_a_damaged_description_is_made_again(self, content: str) -> None:
+        run = find(await stopped(reply(BATCH)))
+        (run.directory / "run.json").write_text(content)
+        assert SavedRun(run.directory).question == "a question"
+        completion = await rlm_kernel.resume(run, model=ScriptedModel([reply(LAST)]), sub_model=Counting())
+        assert completion.answer == ANSWER
 
     async def test_a_conversations_second_run_cannot_be_resumed(self) -> None:
         async with RLM(ScriptedModel([reply(done("1")), reply(done("2"))])) as rlm:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.errors import OptionError
+from rlm_kernel.host.tools import saved as tools
 
 if TYPE_CHECKING:
     from rlm_kernel.host.options import Options
@@ -19,7 +20,7 @@ NOT_SAVED = "not_saved"
 
 
 def to_json(options: Options) -> dict[str, Any]:
-    """Return options without keys and functions. Of tools there are the names; of a type for answers, its schema."""
+    """Return options without keys and functions. Of those there are the names; of a type for answers, its schema."""
     from rlm_kernel.host.answers.answer_type import AnswerType
 
     saved: dict[str, Any] = {}
@@ -31,9 +32,9 @@ def to_json(options: Options) -> dict[str, Any]:
     answer_type = AnswerType.of(options.answer_type)
     saved["answer_type"] = None if answer_type is None else dict(answer_type.schema)
     for name in ("tools", "sub_tools"):
-        tools = getattr(options, name)
-        saved[name] = None if tools is None else sorted(tools)
-        lost += [name] if tools else []
+        given = getattr(options, name)
+        saved[name] = None if given is None else tools.to_json(given)
+        lost += [name] if tools.names(saved[name]) else []
     return saved | {NOT_SAVED: lost}
 
 
@@ -49,15 +50,14 @@ def to_arguments(saved: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[s
 
     lost = [name for name in saved.get(NOT_SAVED, ()) if name not in changes]
     if lost:
-        had = "; ".join(f"{name} was {saved.get(name)!r}" for name in lost)
-        raise OptionError(
-            f"The journal cannot hold functions: pass {', '.join(f'{name}=' for name in lost)} again ({had})."
-        )
+        again = ", ".join(f"{name}=" for name in lost)
+        had = "; ".join(f"{name} was {_shown(name, saved)}" for name in lost)
+        raise OptionError(f"The journal cannot hold functions and secrets: pass {again} again ({had}).")
     known = {field.name for field in dataclasses.fields(Options)} - set(saved.get(NOT_SAVED, ()))
     arguments = {name: value for name, value in saved.items() if name in known}
     for name in ("tools", "sub_tools"):
-        if arguments.get(name) is not None:
-            arguments[name] = {}
+        if arguments.get(name) is not None and name not in changes:
+            arguments[name] = tools.from_json(arguments[name], str, str)  # all are values or code, else they were lost
     models = arguments.get("models")
     if isinstance(models, dict):
         arguments["models"] = {int(key) if key.isdecimal() else key: model for key, model in models.items()}
@@ -77,3 +77,10 @@ def _plain(value: Any) -> tuple[bool, Any]:
         several = [_plain(item) for item in value]
         return all(whole for whole, _ in several), [item for _, item in several]
     return False, getattr(value, "name", None) or getattr(value, "__name__", type(value).__name__)
+
+
+def _shown(name: str, saved: Mapping[str, Any]) -> str:
+    """Return what the journal knows of an option that it could not hold."""
+    if name in ("tools", "sub_tools"):
+        return ", ".join(tools.names(saved.get(name)))
+    return repr(saved.get(name))

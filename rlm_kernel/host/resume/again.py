@@ -48,9 +48,12 @@ class Again:
         Where it goes on; ``None`` for a replay, which leaves no trace.
     events
         What is in the journal, for views.
+    other_input
+        Whether the caller has passed an input of its own.
     """
 
     recording: Recording
     first: Event
     journal: Journal | None = None
     events: Sequence[Event] = field(default=(), repr=False)
+    other_input: bool = False

@@ -15,9 +15,10 @@ from rlm_kernel.host.options import RAISABLE, Options
 from rlm_kernel.host.options.saved import NOT_SAVED, to_arguments
 from rlm_kernel.host.resume.again import Again, KeptInput
 from rlm_kernel.host.resume.recording import Recording, recording
-from rlm_kernel.host.resume.unrecorded import Unrecorded, unrecorded_tools
+from rlm_kernel.host.resume.unrecorded import Unrecorded, unrecorded_secret, unrecorded_tool
 from rlm_kernel.host.run import Run, new_id
-from rlm_kernel.journal import EVENTS_FILE, Journal, SavedRun, find
+from rlm_kernel.host.tools import saved as tools
+from rlm_kernel.journal import EVENTS_FILE, Journal, SavedRun, find, inputs
 from rlm_kernel.journal.blobs import FOLDER as BLOBS
 from rlm_kernel.journal.inputs import FOLDER as INPUTS
 
@@ -38,7 +39,7 @@ def resume(run: SavedLike, context: Any = None, **changes: Any) -> Run:
     RLMError
         There is no such run, it cannot be read, or another process is writing it.
     """
-    saved = find(run, changes.get("runs_dir"))
+    saved = _find(run, changes)
     journal = Journal(saved.directory)
     journal.open()
     try:
@@ -65,7 +66,7 @@ def fork(run: SavedLike, turn: int, context: Any = None, *, question: str | None
     OptionError, ContextError, RLMError
         As `resume`; or the run has fewer turns.
     """
-    parent = find(run, changes.get("runs_dir"))
+    parent = _find(run, changes)
     had = recording(parent.events()).turns
     if not isinstance(turn, int) or isinstance(turn, bool) or not 0 <= turn <= had:
         raise OptionError(f"turn={turn!r}: the run {parent.id} has {had} turns. Fork it from 0 (nothing) to {had}.")
@@ -94,7 +95,7 @@ def replay(run: SavedLike, context: Any = None, **changes: Any) -> Run:
     OptionError, ContextError, RLMError
         As `resume`.
     """
-    saved = find(run, changes.get("runs_dir"))
+    saved = _find(run, changes)
     past = recording(saved.events(missing="raise"), strict=True)
     _check(saved, past)
     options = Options.of(**to_arguments(past.options, _without_models(past) | changes))
@@ -102,6 +103,16 @@ def replay(run: SavedLike, context: Any = None, **changes: Any) -> Run:
     return Run(
         options, past.question, _input(saved, past, context), again=Again(past, first), directory=saved.directory
     )
+
+
+def _find(run: SavedLike, changes: Mapping[str, Any]) -> SavedRun:
+    """Find a run where the new one will be, else where runs usually are."""
+    try:
+        return find(run, changes.get("runs_dir"))
+    except RLMError:
+        if changes.get("runs_dir") is None:
+            raise
+        return find(run)
 
 
 def _resumed(
@@ -118,6 +129,7 @@ def _resumed(
     _check(saved, past)
     if turns is not None:
         past.root.cut(turns)
+        past.usage, past.seconds = past.root.usage, 0.0
     options = Options.of(**to_arguments(past.options, changes))
     if turns is None and events and isinstance(events[-1], RunFinished):
         _check_raised(events[-1].stop_reason, past.options, options)
@@ -129,7 +141,7 @@ def _resumed(
         forked_from=forked_from,
         question=question,
     )
-    again = Again(past, first, journal, events)
+    again = Again(past, first, journal, events, other_input=context is not None)
     return Run(options, question or past.question, _input(saved, past, context), again=again, directory=saved.directory)
 
 
@@ -158,7 +170,7 @@ def _input(saved: SavedRun, past: Recording, context: Any) -> Any:
     if (file := _own_file(kept)) is not None:
         return file
     path = saved.directory / INPUTS / Path(kept.path).name
-    if not path.is_file() or path.stat().st_size != kept.bytes:
+    if not inputs.is_whole(path):
         raise ContextError(f"The journal's input {str(path)!r} is missing or damaged. Pass context= again.")
     try:
         return KeptInput(path, wire.decode(wire.Load, kept.load))
@@ -209,7 +221,7 @@ def _without_models(past: Recording) -> dict[str, Any]:
     }
     for name in ("tools", "sub_tools"):
         if options.get(name) is not None:
-            replaced[name] = unrecorded_tools(options[name])
+            replaced[name] = tools.from_json(options[name], unrecorded_tool, unrecorded_secret)
     return {name: value for name, value in replaced.items() if name in options or name in options.get(NOT_SAVED, ())}
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from rlm_kernel.errors import LimitReached, ModelError
 from rlm_kernel.events import types as events
+from rlm_kernel.events.values import Usage
 from rlm_kernel.host.prompts.record import CellRecord
 
 
@@ -92,6 +93,23 @@ class Recorded:
     diverged: str = ""
     """Why its replies serve no more."""
     _served: int = 0
+
+    @property
+    def usage(self) -> Usage:
+        """What it has used, with everything below it."""
+        calls = [call for same in self.calls.values() for call in same]
+        own = [reply.usage for reply, _ in self.replies] + [summary.usage for summary in self.summaries.values()]
+        below = [call.finished.usage for call in calls if call.finished is not None] + [
+            call.node.usage for call in calls
+        ]
+        return sum([*own, *below], Usage())
+
+    @property
+    def calls_made(self) -> int:
+        """How many sub-calls it has made that cost something, with those of everything below it."""
+        calls = [call for same in self.calls.values() for call in same]
+        cached = sum(call.finished is not None and call.finished.cached for call in calls)
+        return len(calls) - cached + sum(call.node.calls_made for call in calls)
 
     @property
     def has_more(self) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from rlm_kernel.errors import ModelError, ToolError
 from rlm_kernel.events.values import Message
 from rlm_kernel.host.providers import OnText, Reply
+from rlm_kernel.host.secret import Secret
 
 
 class Unrecorded:
@@ -32,14 +34,16 @@ class Unrecorded:
         """Do nothing."""
 
 
-def unrecorded_tools(names: Iterable[str]) -> dict[str, Callable[..., Any]]:
-    """Return functions of these names that refuse to be called."""
+def unrecorded_tool(name: str) -> Callable[..., Any]:
+    """Return a function of that name that refuses to be called."""
 
-    def refusing(name: str) -> Callable[..., Any]:
-        def tool(*args: Any, **kwargs: Any) -> NoReturn:
-            raise ToolError(f"{name}: this call is not recorded, and a replay calls no tools.")
+    def tool(*args: Any, **kwargs: Any) -> NoReturn:
+        raise ToolError(f"{name}: this call is not recorded, and a replay calls no tools.")
 
-        tool.__name__ = name
-        return tool
+    tool.__name__ = name
+    return tool
 
-    return {name: refusing(name) for name in names}
+
+def unrecorded_secret(name: str) -> Secret:
+    """Return a secret of that name, whose value nobody has written."""
+    return Secret(name, secrets.token_hex(16))
