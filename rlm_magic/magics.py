@@ -6,12 +6,12 @@ import keyword
 from typing import Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_cell_magic, magics_class
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import MagicArgumentParser
 from IPython.display import display
 from traitlets import Float, Integer, Unicode
 
-from rlm_kernel import RLM, RLMError, Run, compare, replay, resume
+from rlm_kernel import RLM, RLMError, Run, compare, give_names, replay, resume
 from rlm_kernel.arguments import HELP, add_options, decoding, options
 from rlm_magic.context import find
 from rlm_magic.display import watch
@@ -70,6 +70,21 @@ class RLMMagics(_Configurable):  # type: ignore[misc]
             self.shell.user_ns[arguments.into] = completion.answer
         if completion.stop_reason == "cancelled":  # an error, so that "Run All" stops here too
             raise UsageError(f"The run was stopped; its journal is {completion.run_dir}.")
+
+    @line_magic
+    def rlm_names(self, line: str) -> None:
+        """Put a run's REPL names into this notebook: ``%rlm_names RUN``, or ``last``.
+
+        ``context`` is the run's input, ``answer`` is fresh, and what `llm_query`, `rlm_query` and the run's tools are
+        asked is answered by its journal: nothing is paid. The cells that you then run are a model's code, with your
+        rights.
+        """
+        assert self.shell is not None
+        try:
+            names = give_names(line.strip() or "last", self.shell.user_ns)
+        except RLMError as error:
+            raise UsageError(" ".join(str(error).split())) from None
+        print("From the journal:", ", ".join(names))  # noqa: T201
 
     def _begin(self, arguments: Any, question: str, context: Any, chosen: dict[str, Any]) -> Run:
         """Return the run that the line asks for. One of the journal has its own options, but for those on the line."""

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 KERNEL = {"name": "rlm", "display_name": "RLM", "language": "python"}
 """As in ``share/jupyter/kernels/rlm/kernel.json``."""
 
+SETUP = "%load_ext rlm_magic\n%rlm_names {run}"
+"""The first cell: the REPL's names, answered by the journal."""
+WARNING = (
+    "The first cell gives this notebook the run's input, and functions that its journal answers: nothing is asked or "
+    "paid. The others are a model's code: run them only if you would run it with your rights."
+)
+
 _IMAGES = ("image/png", "image/jpeg")
+_RUN = re.compile(r"\w[\w.-]*", re.ASCII)
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]+")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _ERROR = re.compile(r"[A-Za-z_][\w.]*(?::|$)")
@@ -98,6 +106,9 @@ def _cells(
 ) -> Iterator[tuple[str, dict[str, Any], list[Output] | None]]:
     """Yield each cell: its source, its metadata, and its outputs if it is code."""
     yield _head(tree, characters), {}, None
+    if _RUN.fullmatch(tree.run):
+        yield WARNING, {}, None
+        yield SETUP.format(run=tree.run), {"rlm_kernel": {"cell": None}}, []
     for turn in tree.root.iterations:
         yield _turn(turn, characters), {}, None
         for cell in turn.cells:

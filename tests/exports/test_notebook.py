@@ -6,13 +6,14 @@ import json
 import re
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from rlm_kernel import RLM, OptionError, ScriptedModel, journal
+from rlm_kernel import RLM, ModelError, OptionError, ScriptedModel, Source, journal
 from rlm_kernel.events import types as events
 from rlm_kernel.exports import export
 from rlm_kernel.exports.notebook import to_ipynb, to_notebook
@@ -86,8 +87,17 @@ def markdown_of(book: Any) -> str:
 
 
 def outputs_of(book: Any) -> list[list[Any]]:
-    """The outputs of the code cells, with tracebacks as their error's name and what it says."""
-    return [[_comparable(output) for output in cell.outputs] for cell in book.cells if cell.cell_type == "code"]
+    """The outputs of the run's cells, with tracebacks as their error's name and what it says."""
+    return [[_comparable(output) for output in cell.outputs] for cell in cells_of(book)]
+
+
+def cells_of(book: Any) -> list[Any]:
+    """The code cells that are the run's."""
+    return [cell for cell in book.cells if cell.cell_type == "code" and is_the_runs(cell)]
+
+
+def is_the_runs(cell: Any) -> bool:
+    return cell.source not in ("", NAMES) and not cell.source.startswith("%load_ext rlm_magic\n%rlm_names ")
 
 
 def _comparable(output: Any) -> Any:
@@ -139,9 +149,12 @@ class TestARealRun:
 
     def test_it_runs_again_with_the_same_outputs(self, book: Any) -> None:
         again = nbformat.from_dict(book)
-        again.cells = [nbformat.v4.new_code_cell(NAMES), *nbformat.from_dict(book).cells]
+        again.cells = [
+            cell if cell.cell_type != "code" or is_the_runs(cell) else nbformat.v4.new_code_cell(NAMES)
+            for cell in again.cells
+        ]
         NotebookClient(again, kernel_name="python3", timeout=60).execute()
-        assert outputs_of(again)[1:] == outputs_of(book)
+        assert outputs_of(again) == outputs_of(book)
 
     def test_the_models_words_have_no_code_and_keep_their_emphasis(self, book: Any) -> None:
         text = markdown_of(book)
@@ -165,10 +178,10 @@ def test_tracebacks_keep_their_colours() -> None:
         *stories.turn(1, "x", *stories.cell("x", stories.output(red, "error"), status="error")),
         *stories.ended(None, "error"),
     )
-    (output,) = to_notebook(stream).cells[2].outputs
+    (output,) = cells_of(to_notebook(stream))[0].outputs
     assert output.traceback == [red]
     assert (output.ename, output.evalue) == ("NameError", "name 'x' is not defined")
-    assert to_notebook(stream).cells[2].metadata.tags == ["raises-exception"]
+    assert cells_of(to_notebook(stream))[0].metadata.tags == ["raises-exception"]
 
 
 @pytest.mark.parametrize("kind", ["display_data", "execute_result"])
@@ -186,7 +199,7 @@ def test_only_text_and_pictures_of_what_a_model_shows(kind: Any) -> None:
     }
     shown = events.CellOutput(cell=1, kind=kind, data=data)
     stream = stories.numbered(*stories.began(), *stories.turn(1, "x", *stories.cell("x", shown)))
-    (output,) = to_notebook(stream).cells[2].outputs
+    (output,) = cells_of(to_notebook(stream))[0].outputs
     assert dict(output.data) == {"text/plain": "<Figure>", "image/png": "iVBORw0KGgo=\n"}
     assert "alert" not in to_ipynb(stream)
 
@@ -233,7 +246,7 @@ def test_long_texts_are_cut_and_say_so_but_code_is_whole() -> None:
         *stories.began(), *stories.turn(1, "w" * 30_000, *stories.cell(code)), *stories.ended("z" * 30_000)
     )
     book = to_notebook(stream, characters=1000)
-    assert book.cells[2].source == code
+    assert cells_of(book)[0].source == code
     assert markdown_of(book).count("29,000 more characters left out") == 2
     assert "left out" not in markdown_of(to_notebook(stream, characters=None))
 
@@ -242,3 +255,47 @@ def test_without_nbformat_it_says_what_to_install(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "nbformat", None)
     with pytest.raises(OptionError, match="pip install nbformat"):
         to_notebook(stories.mystery())
+
+
+CODE = [
+    "parts = llm_query_batched([f'{context} {n}' for n in range(3)])\nprint(parts)",
+    "child = rlm_query('what is it?', context=parts)\nprint(child, limit, double(4), add(1, 2))",
+    "for word in ('one', 'two'):\n    print(await allm_query(word))",
+    "llm_query('fails')",
+    "answer['content'] = child\nanswer['ready'] = True\nprint(sorted(set(context.split())))",
+]
+
+
+def upper(messages: list[dict[str, str]]) -> str:
+    """The model of sub-calls."""
+    if messages[-1]["content"] == "fails":
+        raise ModelError("the network is down")
+    return messages[-1]["content"].upper()
+
+
+@pytest.mark.parametrize("kernel", ["rlm", "python3"])
+@pytest.mark.parametrize("own_file", [False, True])
+async def test_a_run_is_done_again_in_a_notebook_with_its_journal(kernel: str, own_file: bool, tmp_path: Path) -> None:
+    """The RLM kernel, and any other with the magic."""
+    (tmp_path / "input.txt").write_text("some input")
+    completion = await RLM(
+        ScriptedModel([cell(code) for code in CODE]),
+        sub_model=upper,
+        child_model=ScriptedModel([done("context[0]")]),
+        max_depth=2,
+        tools={"limit": 3, "double": Source("def double(x): return 2 * x"), "add": lambda a, b: a + b},
+    ).acompletion("a question", tmp_path / "input.txt" if own_file else "some input")
+    assert completion.answer == "SOME INPUT 0"
+    book = nbformat.reads(completion.export("notebook"), as_version=4)
+    assert book.metadata.kernelspec.name == "rlm"
+    assert "run them only if you would run it with your rights" in markdown_of(book)
+    again = nbformat.from_dict(book)
+    for each in again.cells:
+        if each.cell_type == "code":
+            each.outputs = []
+    await NotebookClient(again, kernel_name=kernel, timeout=60).async_execute()
+    names = next(each for each in again.cells if each.cell_type == "code").outputs[0].text
+    assert "From the journal:" in names
+    assert {"context", "llm_query", "rlm_query", "limit", "double", "add"} <= set(names.replace(",", " ").split())
+    assert outputs_of(again) == outputs_of(book)
+    assert len(list(Path(completion.run_dir).parent.glob("2*"))) == 1, "nothing was asked, and no run was made"

@@ -101,7 +101,7 @@ def replay(run: SavedLike, context: Any = None, **changes: Any) -> Run:
     options = Options.of(**to_arguments(past.options, _without_models(past) | changes))
     first = RunStarted(run=past.run, question=past.question, options=past.options)
     return Run(
-        options, past.question, _input(saved, past, context), again=Again(past, first), directory=saved.directory
+        options, past.question, saved_input(saved, past, context), again=Again(past, first), directory=saved.directory
     )
 
 
@@ -142,7 +142,9 @@ def _resumed(
         question=question,
     )
     again = Again(past, first, journal, events, other_input=context is not None)
-    return Run(options, question or past.question, _input(saved, past, context), again=again, directory=saved.directory)
+    return Run(
+        options, question or past.question, saved_input(saved, past, context), again=again, directory=saved.directory
+    )
 
 
 def _check(saved: SavedRun, past: Recording) -> None:
@@ -160,8 +162,14 @@ def _check_raised(reason: str, before: Mapping[str, Any], now: Options) -> None:
         raise OptionError(f"The run was ended by {reason}={before.get(reason)}. Raise it to go on: {reason}=...")
 
 
-def _input(saved: SavedRun, past: Recording, context: Any) -> Any:
-    """Return what the run gets as its input."""
+def saved_input(saved: SavedRun, past: Recording, context: Any = None) -> Any:
+    """Return what the run gets as its input: the caller's, the caller's file of before, or a `KeptInput`.
+
+    Raises
+    ------
+    ContextError
+        It is gone, or has changed.
+    """
     kept = past.input
     if context is not None:
         return context
