@@ -322,6 +322,27 @@ class TestWhatIsMissing:
             rlm_kernel.resume(second.run_dir, model=ScriptedModel([]))
 
 
+async def test_a_run_that_was_cancelled_goes_on() -> None:
+    waiting = asyncio.Event()
+
+    async def slow(messages: list[dict[str, str]]) -> Any:
+        if messages[-1]["content"] == "part 3":
+            waiting.set()
+            await asyncio.sleep(60)
+        return reply(messages[-1]["content"].upper())
+
+    rlm = RLM(ScriptedModel([reply(BATCH)]), sub_model=slow)
+    run = rlm.stream("a question", "the input")
+    task = asyncio.create_task(run.complete())
+    await waiting.wait()
+    await asyncio.sleep(0.05)
+    run.cancel()
+    assert (await task).stop_reason == "cancelled"
+    sub = Counting()
+    completion = await rlm_kernel.resume(run.id, model=ScriptedModel([reply(LAST)]), sub_model=sub)
+    assert (completion.answer, sub.prompts) == (ANSWER, ["part 3"])
+
+
 async def test_two_cannot_resume_one_run_at_once() -> None:
     run = await stopped(reply(BATCH))
     first = rlm_kernel.resume(run, model=ScriptedModel([reply(LAST)]), sub_model=Counting())
