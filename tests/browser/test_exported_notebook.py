@@ -67,7 +67,7 @@ def test_a_run_is_shown_with_its_answer_its_cells_and_its_calls(jupyter: Lab, pa
     shown(jupyter, page, "mystery.ipynb", to_notebook(stories.mystery()))
     expect(page.locator(".jp-RenderedMarkdown h1")).to_contain_text("Which chapter first names the murderer, and how?")
     expect(page.locator(".jp-RenderedMarkdown strong", has_text="every chapter")).to_be_visible()
-    expect(page.locator(".jp-CodeCell").nth(0).locator(".jp-OutputArea-output")).to_contain_text("11 chapters")
+    expect(page.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea-output")).to_contain_text("11 chapters")
     calls = page.locator(".jp-RenderedMarkdown details", has_text="12 sub-calls").first
     reply = calls.locator("pre", has_text="He was in the pantry.").last
     expect(reply).to_be_hidden()
