@@ -52,7 +52,7 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    "notebook": Format(".ipynb", "a notebook that the journal answers when it runs", "rlm_kernel.exports.notebook:to_ipynb"),
+    "notebook": Format(".ipynb", "a notebook that runs again", "rlm_kernel.exports.notebook:to_ipynb"),
     "html": Format(".html", "one page with the whole tree, for any browser", "rlm_kernel.exports.html:to_html"),
     "markdown": Format(".md", "a page that reads well on GitHub", "rlm_kernel.exports.markdown:to_markdown"),
     "viewer": Format(".jsonl", "what the viewer of rlms opens", "rlm_kernel.exports.viewer:to_viewer"),
