@@ -208,13 +208,24 @@ class TestTrouble:
         journal.close()
         assert [event.text for event in read(tmp_path / "a") if isinstance(event, events.Note)] == ["one", "two"]
 
-    @pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
-    async def test_a_folder_that_cannot_be_written_is_told(self, tmp_path: Path) -> None:
-        first = await RLM(ScriptedModel([done("1")]), runs_dir=tmp_path).acompletion("q", "c")
-        first.run_dir.chmod(0o500)
-        with pytest.raises(RLMError, match="cannot be written"):
+    async def test_in_a_folder_that_cannot_be_written_a_run_is_shown_replayed_and_forked_elsewhere(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = await RLM(ScriptedModel([done("1")]), runs_dir=tmp_path / "here").acompletion("q", "c")
+        opened = Path.open
+
+        def read_only(self: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+            if self.is_relative_to(first.run_dir) and set(mode) & set("wax+"):
+                raise OSError(30, "Read-only file system")  # what root is told too
+            return opened(self, mode, *args, **kwargs)
+
+        monkeypatch.setattr(Path, "open", read_only)
+        with pytest.raises(RLMError, match="cannot be written: Read-only file system"):
             RLM.resume(first.run_dir, model=ScriptedModel([]))
-        first.run_dir.chmod(0o700)
+        assert SavedRun(first.run_dir).tree.answer == "1"
+        assert (await asyncio.to_thread(RLM.replay, first.run_dir)).answer == 1
+        other = {"model": ScriptedModel([]), "runs_dir": tmp_path / "there"}
+        assert (await asyncio.to_thread(RLM.fork, first.run_dir, 1, **other)).answer == 1
 
     def test_a_run_that_is_being_written_can_be_read(self, tmp_path: Path) -> None:
         journal = Journal(tmp_path / "a")
