@@ -101,7 +101,7 @@ async def test_a_replay_needs_no_model_no_key_and_no_tool(monkeypatch: pytest.Mo
         await rlm_kernel.replay(run)
 
 
-async def test_values_code_and_secrets_of_the_caller_are_there_again() -> None:
+async def test_code_of_the_caller_is_there_again_and_values_have_to_be_passed() -> None:
     tools = {
         "limit": 3,
         "table": {"tool": {"a": [1]}, "description": "a table"},
@@ -112,11 +112,22 @@ async def test_values_code_and_secrets_of_the_caller_are_there_again() -> None:
     root = ScriptedModel([reply(cell("found = fetch(token)")), reply(done("[limit, table, words('a b'), found]"))])
     first = await RLM(root, tools=tools).acompletion("q", "c")
     assert first.answer == [3, {"a": [1]}, ["a", "b"], "fetched"]
-    assert (await rlm_kernel.replay(first.run_dir)).answer == first.answer
-    with pytest.raises(
-        OptionError, match=r"pass model=, tools= again \(model was 'scripted'; tools was token, fetch\)"
-    ):
+    with pytest.raises(OptionError, match=r"does not hold values of tools: pass tools= again \(limit, table\)"):
+        rlm_kernel.replay(first.run_dir)
+    assert (await rlm_kernel.replay(first.run_dir, tools=tools)).answer == first.answer
+    with pytest.raises(OptionError, match=r"tools was limit, table, token, fetch\)"):
         rlm_kernel.resume(first.run_dir)
+
+
+async def test_code_functions_and_secrets_need_not_be_passed_to_a_replay() -> None:
+    tools = {
+        "words": rlm_kernel.Source("def words(text): return text.split()"),
+        "token": rlm_kernel.Secret("TOKEN", "sk-planted-token"),
+        "fetch": lambda token: "fetched",
+    }
+    root = ScriptedModel([reply(cell("found = fetch(token)")), reply(done("[words('a b'), found]"))])
+    first = await RLM(root, tools=tools).acompletion("q", "c")
+    assert (await rlm_kernel.replay(first.run_dir)).answer == first.answer == [["a", "b"], "fetched"]
 
 
 async def test_a_journals_script_answers_as_its_models_did() -> None:

@@ -52,12 +52,14 @@ def to_arguments(saved: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[s
     if lost:
         again = ", ".join(f"{name}=" for name in lost)
         had = "; ".join(f"{name} was {_shown(name, saved)}" for name in lost)
-        raise OptionError(f"The journal cannot hold functions and secrets: pass {again} again ({had}).")
+        raise OptionError(
+            f"The journal does not hold functions, values of tools and secrets: pass {again} again ({had})."
+        )
     known = {field.name for field in dataclasses.fields(Options)} - set(saved.get(NOT_SAVED, ()))
     arguments = {name: value for name, value in saved.items() if name in known}
     for name in ("tools", "sub_tools"):
         if arguments.get(name) is not None and name not in changes:
-            arguments[name] = tools.from_json(arguments[name], str, str)  # all are values or code, else they were lost
+            arguments[name] = tools.from_json(arguments[name], str, str)  # all are code, else they were lost
     models = arguments.get("models")
     if isinstance(models, dict):
         arguments["models"] = {int(key) if key.isdecimal() else key: model for key, model in models.items()}

@@ -98,7 +98,7 @@ def replay(run: SavedLike, context: Any = None, **changes: Any) -> Run:
     saved = _find(run, changes)
     past = recording(saved.events(missing="raise"), strict=True)
     _check(saved, past)
-    options = Options.of(**to_arguments(past.options, _without_models(past) | changes))
+    options = Options.of(**to_arguments(past.options, _without_models(past, changes) | changes))
     first = RunStarted(run=past.run, question=past.question, options=past.options)
     return Run(
         options, past.question, saved_input(saved, past, context), again=Again(past, first), directory=saved.directory
@@ -202,7 +202,7 @@ def _own_file(kept: InputKept) -> Path | None:
     return path
 
 
-def _without_models(past: Recording) -> dict[str, Any]:
+def _without_models(past: Recording, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return options that ask nobody: what a replay needs instead of models, tools, hooks and limits on money."""
     options = past.options
     named = {
@@ -228,6 +228,8 @@ def _without_models(past: Recording) -> dict[str, Any]:
         "cache": options.get("cache") is not False,
     }
     for name in ("tools", "sub_tools"):
+        if (values := tools.values(options.get(name))) and name not in changes:
+            raise OptionError(f"The journal does not hold values of tools: pass {name}= again ({', '.join(values)}).")
         if options.get(name) is not None:
             replaced[name] = tools.from_json(options[name], unrecorded_tool, unrecorded_secret)
     return {name: value for name, value in replaced.items() if name in options or name in options.get(NOT_SAVED, ())}

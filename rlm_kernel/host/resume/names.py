@@ -46,11 +46,9 @@ def give_names(run: SavedLike, user_ns: dict[str, Any]) -> list[str]:
     answers: Any = _Answers(past.root, saved.id)
     namespace = Namespace(user_ns, answers)
     given = tools.from_json(past.options.get("tools"), str, str)
-    functions = dict.fromkeys(tools.names(past.options.get("tools")), "")
-    values = {name: tool for name, tool in given.items() if name not in functions}
-    code = [tool.code for tool in values.values() if isinstance(tool, Source)]
-    plain = {name: tool for name, tool in values.items() if not isinstance(tool, Source)}
-    namespace.give(names_of(wire.Bind(tools=functions, values=plain), answers))
+    code = [tool.code for tool in given.values() if isinstance(tool, Source)]
+    functions = {name: "" for name, tool in given.items() if not isinstance(tool, Source)}
+    namespace.give(names_of(wire.Bind(tools=functions), answers))
     namespace.bind("context_0", _loaded(kept, past.options))
     for source in (*code, *filter(None, [past.options.get("setup_code")])):
         exec(source, user_ns)  # noqa: S102 - the caller's own, as the run's REPL had it

@@ -1,4 +1,4 @@
-"""Tools as JSON for the journal, and back: values and code whole, functions and secrets by their names."""
+"""Tools as JSON for the journal, and back: code whole, the rest by name. A value may be what nobody should read."""
 
 from __future__ import annotations
 
@@ -18,13 +18,19 @@ def to_json(tools: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def names(saved: Any) -> list[str]:
-    """Return the tools that have to be passed again: functions and secrets."""
-    return [name for name, entry in _entries(saved).items() if entry.get("kind") in ("function", "secret")]
+    """Return the tools that have to be passed again: all but code."""
+    return [name for name, entry in _entries(saved).items() if entry.get("kind") != "source"]
+
+
+def values(saved: Any) -> list[str]:
+    """Return the tools that are values."""
+    return [name for name, entry in _entries(saved).items() if entry.get("kind") == "value"]
 
 
 def from_json(saved: Any, functions: Stand, secrets: Stand) -> dict[str, Any]:
-    """Return tools again, with something in the place of what could not be written down."""
-    return {name: _restored(name, entry, functions, secrets) for name, entry in _entries(saved).items()}
+    """Return tools again, with something in the place of functions and secrets, and without values."""
+    entries = {name: entry for name, entry in _entries(saved).items() if entry.get("kind") != "value"}
+    return {name: _restored(name, entry, functions, secrets) for name, entry in entries.items()}
 
 
 def _entries(saved: Any) -> dict[str, dict[str, Any]]:
@@ -40,15 +46,13 @@ def _saved(given: Any) -> dict[str, Any]:
         return {"kind": "source", "code": given.code}
     if isinstance(given, Secret):
         return {"kind": "secret"}
-    return {"kind": "function"} if callable(given) else {"kind": "value", "value": given}
+    return {"kind": "function" if callable(given) else "value"}
 
 
 def _restored(name: str, entry: Mapping[str, Any], functions: Stand, secrets: Stand) -> Any:
     match entry.get("kind"):
         case "source":
             tool: Any = Source(str(entry.get("code", "")))
-        case "value":
-            tool = entry.get("value")
         case "secret":
             tool = secrets(name)
         case _:
