@@ -34,7 +34,7 @@ from functools import cache
 from typing import Any, Literal, TypeVar
 
 from rlm_kernel import schema
-from rlm_kernel.errors import WireError
+from rlm_kernel.errors import LimitReached, RLMError, WireError
 
 VERSION = 1
 
@@ -240,6 +240,13 @@ class CallResult:
     error: str | None = None
     limit: str | None = None
     maximum: float = 0.0
+
+    @classmethod
+    def failed(cls, error: RLMError) -> CallResult:
+        """Return the result of what has failed."""
+        if isinstance(error, LimitReached):
+            return cls(limit=error.limit, maximum=error.maximum)
+        return cls(error=str(error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,16 +135,14 @@ class Broker:
             try:
                 node.ledger.account.record(note)
             except LimitReached as limit:
-                return wire.CallResult(limit=limit.limit, maximum=limit.maximum)
+                return wire.CallResult.failed(limit)
             bus.emit(events.Note(node=node.id, text=note))
             return wire.CallResult(text="null")
         try:
             arguments = _arguments(call)
             node.ledger.account.record(arguments)
-        except LimitReached as limit:
-            return wire.CallResult(limit=limit.limit, maximum=limit.maximum)
         except RLMError as error:
-            return wire.CallResult(error=str(error))
+            return wire.CallResult.failed(error)
         number, started, name = next(self._numbers), time.monotonic(), call.tool[:NAME_CHARACTERS]
         bus.emit(events.ToolStarted(node=node.id, call=number, tool=name, arguments=arguments, cell=node.running_cell))
         if (recorded := node.recorded.tool(name, arguments)) is not None:
@@ -157,10 +155,8 @@ class Broker:
                 text = await node.tools.call(call.tool, call.args, call.kwargs)
             node.ledger.account.record(text)
             status, result = "ok", wire.CallResult(text=text)
-        except LimitReached as limit:
-            status, text, result = "error", str(limit), wire.CallResult(limit=limit.limit, maximum=limit.maximum)
         except RLMError as error:
-            status, text, result = "error", str(error), wire.CallResult(error=str(error))
+            status, text, result = "error", str(error), wire.CallResult.failed(error)
         finally:
             seconds = time.monotonic() - started
             finished = events.ToolFinished(node=node.id, call=number, status=status, text=text, seconds=seconds)  # type: ignore[arg-type]

@@ -39,7 +39,7 @@ class SubCalls:
                 flight.count(job)
             node.ledger.account.record(job.prompt)
         except LimitReached as limit:
-            return wire.CallResult(limit=limit.limit, maximum=limit.maximum)
+            return wire.CallResult.failed(limit)
         flight.call = node.next_call_id()
         serves = recorded is not None and self._serves(recorded)
         source = None if recorded is None or node.recorded.strict else recorded.request.seq
@@ -66,10 +66,8 @@ class SubCalls:
             text = await flight.go(job)
             node.ledger.account.record(text)
             status, result = "ok", wire.CallResult(text=text)
-        except LimitReached as limit:
-            status, text, result = "error", str(limit), wire.CallResult(limit=limit.limit, maximum=limit.maximum)
         except RLMError as error:
-            status, text, result = "error", str(error), wire.CallResult(error=str(error))
+            status, text, result = "error", str(error), wire.CallResult.failed(error)
         finally:
             flight.settle()
             seconds = time.monotonic() - started
@@ -118,7 +116,7 @@ class SubCalls:
             if job.kind == "llm" or (recorded.node.ended is not None and recorded.node.ended.stop_reason == "answered"):
                 flight.remember(job, finished.text)
             return wire.CallResult(text=finished.text)
-        limit = node.recorded.limit
-        if limit is not None and finished.text == str(LimitReached(limit.limit, limit.maximum)):
-            return wire.CallResult(limit=limit.limit, maximum=limit.maximum)
+        hit = node.recorded.limit
+        if hit is not None and finished.text == str(limit := LimitReached(hit.limit, hit.maximum)):
+            return wire.CallResult.failed(limit)
         return wire.CallResult(error=finished.text)

@@ -23,7 +23,7 @@ from rlm_kernel.events.types import Event, StopReason
 from rlm_kernel.events.values import Message, Usage
 from rlm_kernel.imports import usage
 from rlm_kernel.imports.lines import Record, count, moment, objects, record, text
-from rlm_kernel.imports.stream import Stream, choose
+from rlm_kernel.imports.stream import Stream
 
 STEPS = ("code_generated", "execution_result")
 NOTE = "Imported from a log of fast-rlm: it names no models and holds no prompts; replies are reasoning and code."
@@ -34,24 +34,6 @@ _WHOLE = re.compile(r"^Context: {1,2}(.*)\Z", re.DOTALL | re.MULTILINE)
 _PART = re.compile(r"^First 500 characters of str\(context\): {1,2}(.*?)\n---$", re.DOTALL | re.MULTILINE)
 _WHOLE_OUTPUT = "[FULL OUTPUT SHOWN]... "
 _NO_OUTPUT = "[EMPTY OUTPUT]"
-
-
-def read(path: str | Path, completion: int | None = None) -> list[Event]:
-    """Return the events of a log's run.
-
-    Parameters
-    ----------
-    path
-        The ``.jsonl`` file.
-    completion
-        Which, counted from 1, where the file holds several agents that no other has called.
-
-    Raises
-    ------
-    RLMError
-        It is no such log, is damaged, or has several runs and none was chosen.
-    """
-    return choose(read_all(path), path, completion)
 
 
 def read_all(path: str | Path) -> list[list[Event]]:

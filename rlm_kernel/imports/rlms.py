@@ -20,7 +20,7 @@ from rlm_kernel.events.types import CellStatus, Event, StopReason
 from rlm_kernel.events.values import Message, Usage
 from rlm_kernel.imports import usage
 from rlm_kernel.imports.lines import Record, moment, number, objects, record, records, text
-from rlm_kernel.imports.stream import Stream, choose
+from rlm_kernel.imports.stream import Stream
 from rlm_kernel.imports.trajectory import Trajectory
 
 _ENDS_LIKE_ERROR = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b.*\Z", re.MULTILINE | re.DOTALL)
@@ -28,24 +28,6 @@ NOTE = "Imported from a log of rlms: it does not say what the root model used, n
 
 _TAIL = 2_000
 """Of a standard error, where its end is looked for."""
-
-
-def read(path: str | Path, completion: int | None = None) -> list[Event]:
-    """Return the events of a log's completion.
-
-    Parameters
-    ----------
-    path
-        The ``.jsonl`` file.
-    completion
-        Which, counted from 1, where one logger has served several.
-
-    Raises
-    ------
-    RLMError
-        It is no such log, is damaged, or has several completions and none was chosen.
-    """
-    return choose(read_all(path), path, completion)
 
 
 def read_all(path: str | Path) -> list[list[Event]]:

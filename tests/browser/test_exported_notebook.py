@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Dialog, Page, expect
 
 from rlm_kernel.exports.notebook import to_notebook
-from tests.browser.lab import Lab, browser, chromium, lab
+from tests.browser.lab import Lab, browser
 from tests.events import stories
 from tests.exports.test_notebook import TEXTS
 from tests.sinks import hostile
@@ -31,13 +31,6 @@ FOUND = """() => {
   };
 }"""
 """What could act or load. JupyterLab itself makes links of addresses in plain outputs."""
-
-
-@pytest.fixture(scope="module")
-def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    chromium()
-    with lab(tmp_path_factory.mktemp("lab")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.lab import Lab, browser, chromium, lab, open_notebook, run_cell
+from tests.browser.lab import Lab, browser, open_notebook, run_cell
 from tests.providers.fake_servers import FakeServer, Hang
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -19,13 +19,6 @@ DONE = "That settles it.\n```repl\nanswer['content'] = reply\nanswer['ready'] = 
 HOSTILE = (
     "the <b>butler</b> </details><script>document.title='hacked'</script><img src=x onerror=document.title='hacked'>"
 )
-
-
-@pytest.fixture(scope="module")
-def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    chromium()
-    with lab(tmp_path_factory.mktemp("lab")) as running:
-        yield running
 
 
 @pytest.fixture

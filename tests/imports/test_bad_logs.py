@@ -39,7 +39,7 @@ def test_what_is_no_log_is_refused_in_one_line(name: str, tmp_path: Path) -> Non
     assert "\n" not in str(raised.value)
     assert str(path) in str(raised.value)
     assert len(str(raised.value)) < 300
-    for reader in (rlms.read, fast_rlm.read):
+    for reader in (rlms.read_all, fast_rlm.read_all):
         with pytest.raises(RLMError):
             reader(path)
 
@@ -53,9 +53,9 @@ def test_a_file_that_is_not_there_and_a_folder(tmp_path: Path) -> None:
 
 def test_a_log_of_the_other_is_refused_by_its_name() -> None:
     with pytest.raises(RLMError, match="is no log of fast-rlm: its first line has no 'event_type'"):
-        fast_rlm.read(LOGS / "rlms.jsonl")
+        fast_rlm.read_all(LOGS / "rlms.jsonl")
     with pytest.raises(RLMError, match="is no log of rlms: its first line is neither"):
-        rlms.read(LOGS / "fast_rlm.jsonl")
+        rlms.read_all(LOGS / "fast_rlm.jsonl")
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -15,13 +15,12 @@ from rlm_kernel.events.types import Event
 from rlm_kernel.events.values import Usage
 from rlm_kernel.exports.dialogues import turns
 from rlm_kernel.host import parse
-from rlm_kernel.imports import fast_rlm
 from tests.imports import LOGS
 
 
 @pytest.fixture(params=["fast_rlm", "fast_rlm_old"])
 def stream(request: pytest.FixtureRequest) -> list[Event]:
-    return fast_rlm.read(LOGS / f"{request.param}.jsonl")
+    return imports.read(LOGS / f"{request.param}.jsonl")
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def test_steps_are_iterations_and_the_look_at_the_context_is_a_message(tree: Tre
     assert cells[0].outputs[0].text == "\nError: DELEGATION_REJECTED "
     assert cells[1].outputs == []
     assert cells[2].code == "FINAL({'longer': 2, 'words': 500})"
-    (shown,) = turns(fast_rlm.read(LOGS / "fast_rlm.jsonl"))["0"][0].messages
+    (shown,) = turns(imports.read(LOGS / "fast_rlm.jsonl"))["0"][0].messages
     assert shown.content.startswith("Context type:  <class 'str'>")
 
 
@@ -83,7 +82,7 @@ def test_usage_and_times_are_those_of_the_log(tree: Tree) -> None:
 class TestOldLogs:
     @pytest.fixture
     def tree(self) -> Tree:
-        return fold(fast_rlm.read(LOGS / "fast_rlm_old.jsonl"))
+        return fold(imports.read(LOGS / "fast_rlm_old.jsonl"))
 
     def test_a_long_context_is_shown_by_its_beginning(self, tree: Tree) -> None:
         assert tree.question == f"{('The ledger of Skarholm. ' * 50)[:500]}…"
@@ -115,8 +114,8 @@ def test_several_runs_in_one_file(tmp_path: Path) -> None:
     path = tmp_path / "both.jsonl"
     path.write_text("".join((LOGS / f"{name}.jsonl").read_text() for name in ("fast_rlm", "fast_rlm_old")))
     with pytest.raises(RLMError, match="holds 2 completions"):
-        fast_rlm.read(path)
-    assert fold(fast_rlm.read(path, 2)).root.calls[0].text == "Agnes"
+        imports.read(path)
+    assert fold(imports.read(path, 2)).root.calls[0].text == "Agnes"
 
 
 def test_agents_that_call_each_other_in_a_ring_are_refused(tmp_path: Path) -> None:
@@ -124,7 +123,7 @@ def test_agents_that_call_each_other_in_a_ring_are_refused(tmp_path: Path) -> No
     ring = [{"event_type": "agent_start", "run_id": a, "parent_run_id": b} for a, b in (("a", "b"), ("b", "a"))]
     path.write_text("".join(f"{json.dumps(entry)}\n" for entry in ring))
     with pytest.raises(RLMError, match="has no agent that was not called by another"):
-        fast_rlm.read(path)
+        imports.read(path)
 
 
 def test_values_of_other_kinds(tmp_path: Path) -> None:
@@ -132,6 +131,6 @@ def test_values_of_other_kinds(tmp_path: Path) -> None:
     odd |= {"code": 7, "output": {"a": 1}, "usage": "none", "timestamps": [1], "reasoning": None, "hasError": "no"}
     path = tmp_path / "odd.jsonl"
     path.write_text(f"{json.dumps(odd)}\n{json.dumps({'event_type': 'later', 'run_id': 'r'})}\n{{}}\n")
-    (turn,) = fold(fast_rlm.read(path)).root.iterations
+    (turn,) = fold(imports.read(path)).root.iterations
     assert (turn.cells[0].code, turn.cells[0].outputs[0].text, turn.cells[0].status) == ("7", '{"a": 1}', "ok")
     assert turn.usage.unreported == 1

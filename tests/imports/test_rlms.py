@@ -18,7 +18,6 @@ from rlm_kernel.events.types import Event
 from rlm_kernel.events.values import Usage
 from rlm_kernel.exports.dialogues import turns
 from rlm_kernel.exports.viewer import to_viewer
-from rlm_kernel.imports import rlms
 from tests.events import stories
 from tests.exports.test_viewer import a_run
 from tests.host.script import cell, done
@@ -55,7 +54,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 class TestARealLog:
     @pytest.fixture
     def stream(self, folder: Path) -> list[Event]:
-        return rlms.read(folder / "rlms.jsonl")
+        return imports.read(folder / "rlms.jsonl")
 
     def test_question_answer_and_context(self, stream: list[Event]) -> None:
         tree = fold(stream)
@@ -110,18 +109,18 @@ class TestARealLog:
 
     def test_nothing_of_the_clients_options_is_taken(self, write: Write) -> None:
         header = {"type": "metadata", "root_model": "m", "backend_kwargs": {"default_headers": {"x": "a-secret"}}}
-        assert "a-secret" not in str(rlms.read(write(header)))
+        assert "a-secret" not in str(imports.read(write(header)))
 
 
 class TestSeveralCompletions:
     def test_one_has_to_be_chosen(self, folder: Path) -> None:
         path = folder / "rlms_two_completions.jsonl"
         with pytest.raises(RLMError, match=r"holds 2 completions. Choose one with completion=1 to 2\."):
-            rlms.read(path)
-        assert fold(rlms.read(path, 1)).question == "Who is it?"
-        assert fold(rlms.read(path, completion=2)).question == "Who is never named?"
+            imports.read(path)
+        assert fold(imports.read(path, 1)).question == "Who is it?"
+        assert fold(imports.read(path, completion=2)).question == "Who is never named?"
         with pytest.raises(RLMError, match="there is no completion=3"):
-            rlms.read(path, 3)
+            imports.read(path, 3)
 
     def test_all_of_them(self, folder: Path) -> None:
         first, second = map(fold, imports.read_all(folder / "rlms_two_completions.jsonl"))
@@ -131,7 +130,7 @@ class TestSeveralCompletions:
         assert [len(turn.cells) for turn in second.root.iterations] == [1, 1, 1, 0]
 
     def test_last_words_are_marked(self, folder: Path) -> None:
-        stream = rlms.read(folder / "rlms_two_completions.jsonl", 2)
+        stream = imports.read(folder / "rlms_two_completions.jsonl", 2)
         asked = [event.last for event in stream if isinstance(event, events.ModelRequested)]
         assert asked == [False, False, False, True]
 
@@ -237,7 +236,7 @@ def block(**result: Any) -> dict[str, Any]:
 
 class TestWhatALogMayHold:
     def one(self, write: Write, **changes: Any) -> Tree:
-        return fold(rlms.read(write({"type": "metadata", "root_model": "m"}, ITERATION | changes)))
+        return fold(imports.read(write({"type": "metadata", "root_model": "m"}, ITERATION | changes)))
 
     def test_a_final_answer_of_two_parts(self, write: Write) -> None:
         assert self.one(write, final_answer=["FINAL", "the answer"]).answer == "the answer"
@@ -294,10 +293,10 @@ class TestWhatALogMayHold:
         assert (tree.root.iterations[0].seconds, tree.root.iterations[0].cells[0].seconds) == (0.0, 0.0)
 
     def test_a_log_without_its_first_line(self, write: Write) -> None:
-        assert fold(rlms.read(write(ITERATION))).answer == "a"
+        assert fold(imports.read(write(ITERATION))).answer == "a"
 
     def test_the_first_line_alone(self, write: Write) -> None:
-        tree = fold(rlms.read(write({"type": "metadata", "root_model": "m", "timestamp": "2026-01-12T10:20:30"})))
+        tree = fold(imports.read(write({"type": "metadata", "root_model": "m", "timestamp": "2026-01-12T10:20:30"})))
         assert (tree.state, tree.root.model, tree.root.iterations) == ("error", "m", [])
 
     def test_a_childs_total_is_split_only_where_its_calls_can_be_told_apart(self, write: Write) -> None:

@@ -14,7 +14,7 @@ from rlm_kernel.events.tree import fold
 from rlm_kernel.journal import Journal, SavedRun, find, read
 from tests.host.script import cell, done
 from tests.journal.test_resume import ANSWER, BATCH, LAST, Counting, reply, stopped
-from tests.journal.vocabulary import told
+from tests.journal.vocabulary import replayed
 
 
 async def replayed_the_same(**options: Any) -> None:
@@ -22,7 +22,7 @@ async def replayed_the_same(**options: Any) -> None:
     completion = await RLM(**options).acompletion("a question", options.pop("context", "the input"))
     before = list(read(completion.run_dir))
     again = await rlm_kernel.replay(completion.run_dir)
-    assert told(again.tree) == told(fold(before))
+    assert replayed(again.tree) == replayed(fold(before))
     assert (again.answer, again.stop_reason, again.usage) == (
         completion.answer,
         completion.stop_reason,

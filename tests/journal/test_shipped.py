@@ -11,7 +11,7 @@ import pytest
 import rlm_kernel
 from rlm_kernel.events.tree import fold
 from rlm_kernel.journal import read, runs
-from tests.journal.vocabulary import told
+from tests.journal.vocabulary import replayed
 
 JOURNALS = Path(__file__).resolve().parents[2] / "notebooks" / "journals"
 SHIPPED = sorted(saved.id for saved in runs(JOURNALS))
@@ -27,7 +27,7 @@ def test_there_are_some_and_they_are_listed() -> None:
 async def test_it_is_replayed_to_the_same_tree(name: str) -> None:
     before = list(read(JOURNALS / name))
     again = await rlm_kernel.replay(JOURNALS / name)
-    assert told(again.tree) == told(fold(before))
+    assert replayed(again.tree) == replayed(fold(before))
     assert list(read(JOURNALS / name)) == before
 
 
