@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rlm_kernel.host.completion import Completion as Completion
     from rlm_kernel.host.inputs.paths import from_paths as from_paths
     from rlm_kernel.host.plain import PlainResult as PlainResult
+    from rlm_kernel.host.providers.available import Provider as Provider
+    from rlm_kernel.host.providers.available import providers as providers
     from rlm_kernel.host.providers.scripted import ScriptedModel as ScriptedModel
     from rlm_kernel.host.resume.begin import fork as fork
     from rlm_kernel.host.resume.begin import replay as replay
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from rlm_kernel.host.tools import Source as Source
     from rlm_kernel.host.verify import SubCall as SubCall
     from rlm_kernel.host.verify import Verdict as Verdict
+    from rlm_kernel.journal.runs import find as find
     from rlm_kernel.journal.runs import runs as runs
     from rlm_kernel.journal.saved import SavedRun as SavedRun
     from rlm_kernel.sinks.otel import OTelSink as OTelSink
@@ -50,6 +53,7 @@ _HOME = {
     "OTelSink": "rlm_kernel.sinks.otel",
     "OptionError": "rlm_kernel.errors",
     "PlainResult": "rlm_kernel.host.plain",
+    "Provider": "rlm_kernel.host.providers.available",
     "RLM": "rlm_kernel.host.rlm",
     "RLMError": "rlm_kernel.errors",
     "Run": "rlm_kernel.host.run",
@@ -63,9 +67,11 @@ _HOME = {
     "ToolError": "rlm_kernel.errors",
     "Verdict": "rlm_kernel.host.verify",
     "compare": "rlm_kernel.comparing",
+    "find": "rlm_kernel.journal.runs",
     "fork": "rlm_kernel.host.resume.begin",
     "from_paths": "rlm_kernel.host.inputs.paths",
     "give_names": "rlm_kernel.host.resume.names",
+    "providers": "rlm_kernel.host.providers.available",
     "replay": "rlm_kernel.host.resume.begin",
     "resume": "rlm_kernel.host.resume.begin",
     "runs": "rlm_kernel.journal.runs",

@@ -1,4 +1,4 @@
-"""``%load_ext rlm_magic``: the ``%%rlm`` cell magic."""
+"""``%load_ext rlm_magic``: the ``%%rlm`` cell magic, and others to look at runs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ __all__ = ["load_ipython_extension"]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Register the magic and its completions. Called by IPython, also when the extension is reloaded."""
+    """Register the magics and their completions. Called by IPython, also when the extension is reloaded."""
     from rlm_magic import completions
+    from rlm_magic.looking import LookingMagics
     from rlm_magic.magics import RLMMagics
 
-    shell.register_magics(RLMMagics)
+    rlm = RLMMagics(shell=shell)
+    shell.register_magics(rlm, LookingMagics(shell, rlm))
     completions.register(shell)

@@ -1,4 +1,4 @@
-"""Tab completion of the magic's line: option names, variables, sandboxes."""
+"""Tab completion of the magics' lines: option names, variables, runs, sandboxes."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from typing import Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
-from rlm_kernel import runs, sandbox_names
+from rlm_kernel import providers, runs, sandbox_names
 from rlm_kernel.arguments import FLAGS
 
-OWN_FLAGS = ("--context", "--into", "--quiet", "--replay", "--resume", "--vs-plain")
-TAKE_VARIABLE = ("-c", "--context", "-o", "--into")
+OWN_FLAGS = ("--context", "--expand", "--into", "--quiet", "--replay", "--result", "--resume", "--vs-plain")
+TAKE_VARIABLE = ("-o", "--into", "--result")
+TAKE_CONTEXT = ("-c", "--context")
+TAKE_MODEL = ("-m", "--model", "-s", "--sub-model", "--child-model")
+TAKE_RUN = ("--resume", "--replay", "%rlm_show", "%rlm_names")
 IDENTIFIER = "rlm_magic"
 
-_MAGIC = re.compile(r"\s*%%?rlm\s")
+_MAGIC = re.compile(r"\s*(%%?rlm|%rlm_show|%rlm_names)\s")
 
 
 def register(shell: Any) -> None:
-    """Complete the magic's line in a shell; what an earlier registration did is replaced."""
+    """Complete the magics' lines in a shell; what an earlier registration did is replaced."""
 
     @context_matcher(identifier=IDENTIFIER)
     def matcher(context: CompletionContext) -> SimpleMatcherResult:
@@ -39,10 +42,15 @@ def candidates(line: str, shell: Any) -> list[str]:
     """Return what may stand at the end of the line, by the word before."""
     words = line.split()
     before = words[-1] if line[-1].isspace() else words[-2]
+    variables = sorted(n for n in shell.user_ns if n not in shell.user_ns_hidden and not n.startswith("_"))
     if before in TAKE_VARIABLE:
-        return sorted(n for n in shell.user_ns if n not in shell.user_ns_hidden and not n.startswith("_"))
-    if before in ("--resume", "--replay"):
+        return variables
+    if before in TAKE_CONTEXT:
+        return [*variables, "cells:", "notebook"]
+    if before in TAKE_RUN:
         return ["last", *(saved.id for saved in runs())]
+    if before in TAKE_MODEL:
+        return [each.model.removesuffix("...") for each in providers() if each.works]
     if before == "--sandbox":
         return list(sandbox_names())
-    return sorted([*OWN_FLAGS, *FLAGS])
+    return sorted([*OWN_FLAGS, *FLAGS]) if words[0] in ("%%rlm", "%rlm") else []

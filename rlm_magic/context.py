@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rlm_kernel import ContextError, from_paths
+from rlm_magic.cells import from_history
 
 
-def find(name: str | None, user_ns: Mapping[str, Any], **decoding: Any) -> Any:
-    """Return the variable of that name, else the file, folder or glob; ``None`` for no name.
+def find(name: str | None, shell: Any, **decoding: Any) -> Any:
+    """Return the variable of that name, else the notebook's cells, the file, folder or glob; ``None`` for no name.
 
     ``decoding`` goes to `rlm_kernel.from_paths`.
 
     Raises
     ------
     ContextError
-        There is neither, or the file is not text.
+        There is none of them, or the file is not text.
     """
     if name is None:
         return None
-    if name in user_ns:
-        return user_ns[name]
+    if name in shell.user_ns:
+        return shell.user_ns[name]
+    if (cells := from_history(name, shell)) is not None:
+        return cells
     if _exists(name) or glob.glob(name, recursive=True):  # noqa: PTH207 - it may be absolute
         return from_paths([name], **decoding)
     raise ContextError(f"--context {name!r}: there is no variable of that name, and no file, folder or match.")

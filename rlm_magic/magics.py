@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import keyword
 from typing import Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
-from IPython.core.magic_arguments import MagicArgumentParser
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 from IPython.display import display
 from traitlets import Float, Integer, Unicode
 
 from rlm_kernel import RLM, RLMError, Run, compare, give_names, replay, resume
-from rlm_kernel.arguments import HELP, add_options, decoding, options
+from rlm_kernel.arguments import HELP, decoding, options
 from rlm_magic.context import find
 from rlm_magic.display import watch
-
-PARSER = MagicArgumentParser("%%rlm", description="Answer a question over an input of any size.")
-PARSER.add_argument(
-    "-c", "--context", metavar="NAME", help="a variable, a file, a folder or a glob; without it, the question itself"
-)
-PARSER.add_argument("-o", "--into", metavar="NAME", help="the variable that gets the answer")
-PARSER.add_argument("-q", "--quiet", action="store_true", help="print the answer only")
-PARSER.add_argument("--resume", metavar="RUN", help="go on with a run where it ended; last is the newest")
-PARSER.add_argument("--replay", metavar="RUN", help="do the same as a run did, with no model at all")
-PARSER.add_argument("--vs-plain", metavar="N", type=int, help="ask the same in N plain calls too, and compare")
-add_options(PARSER)
-PARSER.add_argument("question", nargs="*", help="the question, when there is no cell below")
-
+from rlm_magic.line import PARSER, read
 
 TRAITS = {str: Unicode, int: Integer, float: Float}
 
@@ -43,22 +29,17 @@ _Configurable: Any = type(
 class RLMMagics(_Configurable):  # type: ignore[misc]
     """The magic, and its defaults: ``%config RLMMagics.model = "..."`` or ``c.RLMMagics.model`` in a config file."""
 
+    @no_var_expand
     @line_cell_magic
     def rlm(self, line: str, cell: str | None = None) -> None:
         """Answer a question over an input of any size with a Recursive Language Model."""
-        try:
-            arguments = PARSER.parse_argstring(line)
-        except ValueError as error:  # a quotation mark that stands alone
-            raise UsageError(f"{error}.") from None
-        question = " ".join([*arguments.question, cell or ""]).strip()
+        assert self.shell is not None
+        arguments, question = read(line, cell, self.shell.user_ns)
         if not question and arguments.resume is None and arguments.replay is None:
             raise UsageError("Write the question in the cell, below the %%rlm line.")
-        if arguments.into is not None and (not arguments.into.isidentifier() or keyword.iskeyword(arguments.into)):
-            raise UsageError(f"--into {arguments.into!r}: expected a variable name.")
-        assert self.shell is not None
         try:
             chosen = {**self._configured(), **options(arguments)}
-            context = find(arguments.context, self.shell.user_ns, **decoding(chosen))
+            context = find(arguments.context, self.shell, **decoding(chosen))
             run = self._begin(arguments, question, context, chosen).start()
             completion = watch(run, notebook=hasattr(self.shell, "kernel"), quiet=arguments.quiet)
             if arguments.vs_plain is not None:
@@ -66,8 +47,9 @@ class RLMMagics(_Configurable):  # type: ignore[misc]
                 display(compare({"RLM": completion, "plain": plain}))
         except RLMError as error:
             raise UsageError(" ".join(str(error).split())) from None
-        if arguments.into is not None:
-            self.shell.user_ns[arguments.into] = completion.answer
+        for name, value in ((arguments.into, completion.answer), (arguments.result, completion)):
+            if name is not None:
+                self.shell.user_ns[name] = value
         if completion.stop_reason == "cancelled":  # an error, so that "Run All" stops here too
             raise UsageError(f"The run was stopped; its journal is {completion.run_dir}.")
 

@@ -13,6 +13,7 @@ from rlm_kernel.journal import SavedRun
 from rlm_kernel.sinks import html
 
 if TYPE_CHECKING:
+    from nbformat import NotebookNode
     from pandas import DataFrame
 
 
@@ -125,6 +126,10 @@ class Completion:
     def export(self, format: str) -> str:  # noqa: A002 - the word that people look for
         """Return the run as ``html``, ``notebook``, ``markdown``, ``viewer`` or ``chat``; see `SavedRun.export`."""
         return self.saved.export(format)
+
+    def to_notebook(self) -> NotebookNode:
+        """Return the run as a notebook of nbformat's; see `rlm_kernel.exports.notebook.to_notebook`."""
+        return self.saved.to_notebook()
 
     def to_frame(self, of: Any = "calls") -> DataFrame:
         """Return a pandas frame; see `rlm_kernel.exports.frame.to_frame`."""

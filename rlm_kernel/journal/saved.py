@@ -16,6 +16,7 @@ from rlm_kernel.journal.reader import last_event, read
 from rlm_kernel.journal.writer import EVENTS_FILE, RUN_FILE
 
 if TYPE_CHECKING:
+    from nbformat import NotebookNode
     from pandas import DataFrame
 
 
@@ -116,6 +117,12 @@ class SavedRun:
         from rlm_kernel.exports import export
 
         return str(export(self.events(), format))
+
+    def to_notebook(self) -> NotebookNode:
+        """Return the run as a notebook of nbformat's; see `rlm_kernel.exports.notebook.to_notebook`."""
+        from rlm_kernel.exports.notebook import to_notebook
+
+        return to_notebook(self.events())
 
     def to_frame(self, of: Any = "calls") -> DataFrame:
         """Return a pandas frame; see `rlm_kernel.exports.frame.to_frame`."""
