@@ -9,15 +9,27 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 
 from rlm_kernel import providers, runs, sandbox_names
 from rlm_kernel.arguments import FLAGS
+from rlm_magic.sessions import SESSIONS
 
-OWN_FLAGS = ("--context", "--expand", "--into", "--quiet", "--replay", "--result", "--resume", "--vs-plain")
+OWN_FLAGS = (
+    "--context",
+    "--expand",
+    "--into",
+    "--quiet",
+    "--replay",
+    "--result",
+    "--resume",
+    "--session",
+    "--vs-plain",
+)
 TAKE_VARIABLE = ("-o", "--into", "--result")
 TAKE_CONTEXT = ("-c", "--context")
 TAKE_MODEL = ("-m", "--model", "-s", "--sub-model", "--child-model")
+TAKE_SESSION = ("--session", "%rlm_close")
 TAKE_RUN = ("--resume", "--replay", "%rlm_show", "%rlm_names")
 IDENTIFIER = "rlm_magic"
 
-_MAGIC = re.compile(r"\s*(%%?rlm|%rlm_show|%rlm_names)\s")
+_MAGIC = re.compile(r"\s*(%%?rlm|%rlm_show|%rlm_names|%rlm_close)\s")
 
 
 def register(shell: Any) -> None:
@@ -49,6 +61,8 @@ def candidates(line: str, shell: Any) -> list[str]:
         return [*variables, "cells:", "notebook"]
     if before in TAKE_RUN:
         return ["last", *(saved.id for saved in runs())]
+    if before in TAKE_SESSION:
+        return SESSIONS.names
     if before in TAKE_MODEL:
         return [each.model.removesuffix("...") for each in providers() if each.works]
     if before == "--sandbox":

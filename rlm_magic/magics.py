@@ -14,6 +14,7 @@ from rlm_kernel.arguments import HELP, decoding, options
 from rlm_magic.context import find
 from rlm_magic.display import watch
 from rlm_magic.line import PARSER, read
+from rlm_magic.sessions import SESSIONS
 
 TRAITS = {str: Unicode, int: Integer, float: Float}
 
@@ -68,17 +69,34 @@ class RLMMagics(_Configurable):  # type: ignore[misc]
             raise UsageError(" ".join(str(error).split())) from None
         print("From the journal:", ", ".join(names))  # noqa: T201
 
+    @line_magic
+    def rlm_close(self, line: str) -> None:
+        """End a session of ``--session`` and its kernel: ``%rlm_close NAME``; without a name, all of them."""
+        names = line.split() or SESSIONS.names
+        try:
+            for name in names:
+                SESSIONS.close(name)
+        except RLMError as error:
+            raise UsageError(str(error)) from None
+
     def _begin(self, arguments: Any, question: str, context: Any, chosen: dict[str, Any]) -> Run:
         """Return the run that the line asks for. One of the journal has its own options, but for those on the line."""
-        if arguments.resume is None and arguments.replay is None:
-            return RLM(**chosen).stream(question, context)
-        if arguments.resume is not None and arguments.replay is not None:
-            raise UsageError("Give --resume or --replay, not both.")
-        if arguments.vs_plain is not None:
+        again = [option for option in ("resume", "replay") if getattr(arguments, option) is not None]
+        if again and arguments.vs_plain is not None:
             raise UsageError("--vs-plain needs a new run, and not --resume or --replay.")
-        begin, name = (replay, arguments.replay) if arguments.resume is None else (resume, arguments.resume)
+        if arguments.session is not None and (again or arguments.vs_plain is not None):
+            raise UsageError(
+                "--session asks the next question in its own kernel, without --resume, --replay, --vs-plain."
+            )
+        if arguments.session is not None:
+            return SESSIONS.get(arguments.session, options(arguments), chosen).stream(question, context)
+        if not again:
+            return RLM(**chosen).stream(question, context)
+        if len(again) > 1:
+            raise UsageError("Give --resume or --replay, not both.")
+        begin = {"resume": resume, "replay": replay}[again[0]]
         where = {} if self.runs_dir is None else {"runs_dir": self.runs_dir}
-        run = begin(name, context, **where | options(arguments))
+        run = begin(getattr(arguments, again[0]), context, **where | options(arguments))
         if question and question != run.question:
             run.abandon()
             raise UsageError(f"That run was asked something else: {run.question[:200]!r}. Leave the cell empty.")

@@ -7,6 +7,7 @@ import itertools
 import json
 import socket
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from rlm_kernel import wire
 from rlm_kernel.errors import SandboxError, WireError
 
+POLL_SECONDS = 0.002
 ENDING_SECONDS = 3.0
 
 
@@ -67,6 +69,7 @@ class WarmParent:
                     stdout=log,
                     stderr=log,
                     cwd="/",
+                    start_new_session=True,  # not for Ctrl-C, nor for ipykernel, which ends its process group by itself
                 )
             except OSError as error:
                 self._socket.close()
@@ -106,11 +109,18 @@ class WarmParent:
     async def close(self) -> None:
         """End it with all its kernels, and wait until the box is gone (milliseconds)."""
         self._hang_up()  # it hears that and ends what it has started
-        try:
-            await asyncio.to_thread(self.process.wait, ENDING_SECONDS)
-        except subprocess.TimeoutExpired:
+        if not await self._ends_within(ENDING_SECONDS):
             self.process.kill()
-            await asyncio.to_thread(self.process.wait)
+            await self._ends_within(ENDING_SECONDS)
+
+    async def _ends_within(self, seconds: float) -> bool:
+        """Wait for the process without a thread: none starts while the interpreter ends."""
+        deadline = time.monotonic() + seconds
+        while self.process.poll() is None:
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(POLL_SECONDS)
+        return True
 
     def _send(self, message: Any, descriptors: Sequence[int]) -> None:
         line = json.dumps(wire.encode(message)).encode() + b"\n"
