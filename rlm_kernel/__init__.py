@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rlm_kernel.errors import ToolError as ToolError
     from rlm_kernel.host.completion import Completion as Completion
     from rlm_kernel.host.inputs.paths import from_paths as from_paths
+    from rlm_kernel.host.own.repl import OwnRepl as OwnRepl
     from rlm_kernel.host.plain import PlainResult as PlainResult
     from rlm_kernel.host.providers.available import Provider as Provider
     from rlm_kernel.host.providers.available import providers as providers
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from rlm_kernel.journal.runs import find as find
     from rlm_kernel.journal.runs import runs as runs
     from rlm_kernel.journal.saved import SavedRun as SavedRun
+    from rlm_kernel.kernel.traces import without_our_frames as without_our_frames
     from rlm_kernel.sinks.otel import OTelSink as OTelSink
     from rlm_kernel.sinks.terminal import TerminalView as TerminalView
 
@@ -52,6 +54,7 @@ _HOME = {
     "ModelError": "rlm_kernel.errors",
     "OTelSink": "rlm_kernel.sinks.otel",
     "OptionError": "rlm_kernel.errors",
+    "OwnRepl": "rlm_kernel.host.own.repl",
     "PlainResult": "rlm_kernel.host.plain",
     "Provider": "rlm_kernel.host.providers.available",
     "RLM": "rlm_kernel.host.rlm",
@@ -76,6 +79,7 @@ _HOME = {
     "resume": "rlm_kernel.host.resume.begin",
     "runs": "rlm_kernel.journal.runs",
     "sandbox_names": "rlm_kernel.host.sandboxes",
+    "without_our_frames": "rlm_kernel.kernel.traces",
 }
 
 __all__ = sorted(_HOME)

@@ -31,35 +31,43 @@ def from_history(name: str, shell: Any) -> list[dict[str, Any]] | None:
     else:
         return None
     cells = [
-        {"cell": number, "code": codes[number], "output": _output(shell.history_manager, number)}
+        {"cell": number, "code": codes[number], "output": _text(shell, number)}
         for number in numbers
         if codes[number].strip()
     ]
     if not cells:
-        raise ContextError(f"--context {name}: no cell has run here yet.")
+        raise ContextError(f"{name}: no cell has run here yet.")
     return cells
 
 
 def _numbers(name: str, last: int) -> list[int]:
     text = name.removeprefix("cells:")
     if not _RANGES.fullmatch(text):
-        raise ContextError(f"--context {name!r}: expected numbers of cells, such as cells:3-9, cells:2,5 or cells:4-.")
+        raise ContextError(f"{name}: expected numbers of cells, such as cells:3-9, cells:2,5 or cells:4-.")
     numbers: list[int] = []
     for part in text.split(","):
         first, dash, end = part.partition("-")
         numbers += range(int(first), int(end or last if dash else first) + 1)
         if int(first) < 1 or int(end or first) > last or int(end or first) < int(first):
-            raise ContextError(f"--context {name!r}: the cells that have run here are numbered 1 to {last}.")
+            raise ContextError(f"{name}: the cells that have run here are numbered 1 to {last}.")
     return numbers
 
 
-def _output(history: Any, number: int) -> str:
-    """Return a cell's output as text, as far as IPython keeps it."""
-    texts = [_text(output.bundle) for output in history.outputs.get(number, ())]
+def outputs(shell: Any, number: int) -> list[tuple[str, dict[str, Any]]]:
+    """Return a cell's outputs as kinds and MIME bundles, as far as IPython keeps them: no displays."""
+    history = shell.history_manager
+    kept = [_output(output.output_type, output.bundle) for output in history.outputs.get(number, ())]
     if failed := history.exceptions.get(number):
-        texts.append(f"{failed['ename']}: {failed['evalue']}")
+        kept.append(("error", {"text/plain": f"{failed['ename']}: {failed['evalue']}"}))
+    return kept
+
+
+def _output(kind: str, bundle: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    if "stream" in bundle:
+        return {"out_stream": "stdout", "err_stream": "stderr"}[kind], {"text/plain": "".join(bundle["stream"])}
+    return kind, dict(bundle)
+
+
+def _text(shell: Any, number: int) -> str:
+    texts = [str(bundle.get("text/plain", "")) for _, bundle in outputs(shell, number)]
     return plain("\n".join(text.rstrip("\n") for text in texts if text))
-
-
-def _text(bundle: dict[str, Any]) -> str:
-    return "".join(bundle["stream"]) if "stream" in bundle else str(bundle.get("text/plain", ""))

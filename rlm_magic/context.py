@@ -28,7 +28,7 @@ def find(name: str | None, shell: Any, **decoding: Any) -> Any:
         return cells
     if _exists(name) or glob.glob(name, recursive=True):  # noqa: PTH207 - it may be absolute
         return from_paths([name], **decoding)
-    raise ContextError(f"--context {name!r}: there is no variable of that name, and no file, folder or match.")
+    raise ContextError(f"{name!r}: there is no variable of that name, and no file, folder or match.")
 
 
 def _exists(name: str) -> bool:

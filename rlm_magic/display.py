@@ -74,3 +74,17 @@ class _NotebookView:
 
 def _bundle(tree: Tree) -> dict[str, str]:
     return {"text/html": html.render(tree), "text/plain": html.render_text(tree)}
+
+
+def follow(run: Run) -> Callable[[], None]:
+    """Show a run's tree here, and return what brings it up to date; both are for the thread that owns the display."""
+    view = _NotebookView()
+
+    def update() -> None:
+        for event in run.events(every=0):
+            view(event)
+            if event is None:
+                return
+        view.show()
+
+    return update

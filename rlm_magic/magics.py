@@ -39,7 +39,7 @@ class RLMMagics(_Configurable):  # type: ignore[misc]
         if not question and arguments.resume is None and arguments.replay is None:
             raise UsageError("Write the question in the cell, below the %%rlm line.")
         try:
-            chosen = {**self._configured(), **options(arguments)}
+            chosen = {**self.configured(), **options(arguments)}
             context = find(arguments.context, self.shell, **decoding(chosen))
             run = self._begin(arguments, question, context, chosen).start()
             completion = watch(run, notebook=hasattr(self.shell, "kernel"), quiet=arguments.quiet)
@@ -102,7 +102,8 @@ class RLMMagics(_Configurable):  # type: ignore[misc]
             raise UsageError(f"That run was asked something else: {run.question[:200]!r}. Leave the cell empty.")
         return run
 
-    def _configured(self) -> dict[str, Any]:
+    def configured(self) -> dict[str, Any]:
+        """Return the options that are set, as keywords of `rlm_kernel.RLM`."""
         return {name: value for name in HELP if (value := getattr(self, name)) is not None}
 
 

@@ -89,7 +89,9 @@ class TreeBuilder:
     @_fold.register
     def _(self, event: events.CellStarted) -> None:
         cell = self._cells[event.node, event.cell] = Cell(event.cell, event.code)
-        self._iteration(event.node, event.iteration).cells.append(cell)
+        iteration = self._iteration(event.node, event.iteration)
+        iteration.cells.append(cell)
+        iteration.replied = True  # a cell comes after its reply; that of a person has none to wait for
 
     @_fold.register
     def _(self, event: events.CellOutput) -> None:

@@ -75,12 +75,12 @@ class Bridge:
         LLMCallError
             No host is attached to this kernel.
         """
-        calls = dict(self.submit("rlm_call", call) for call in _calls(kind, prompts, model, **fields))
+        calls = dict(self.submit("rlm_call", call) for call in calls_of(kind, prompts, model, **fields))
         return self._wait(calls)
 
     async def aask(self, kind: Kind, prompts: Sequence[str], model: str | None = None, **fields: Any) -> Results:
         """`ask` for asyncio."""
-        calls = dict(self.submit("rlm_call", call) for call in _calls(kind, prompts, model, **fields))
+        calls = dict(self.submit("rlm_call", call) for call in calls_of(kind, prompts, model, **fields))
         return await self._await(calls)
 
     def request(self, msg_type: str, message: Any) -> Results:
@@ -107,12 +107,10 @@ class Bridge:
         LLMCallError
             No host is attached to this kernel.
         """
-        kind: Literal["text", "json"] = "text" if isinstance(value, str) else "json"
-        text = value if isinstance(value, str) else json.dumps(value)
         self._check_host()
         upload = f"c{next(self._ids)}"
-        for start in range(0, max(len(text), 1), PART_CHARACTERS):
-            self._send("rlm_context", wire.Part(upload, kind, text[start : start + PART_CHARACTERS]))
+        for part in parts_of(upload, value):
+            self._send("rlm_context", part)
         return upload
 
     def submit(self, msg_type: str, message: Any) -> tuple[str, Future[Results]]:
@@ -188,7 +186,21 @@ class Bridge:
             self._kernel.control_stream.send_multipart(self._outbox.popleft(), copy=True)
 
 
-def _calls(
+def parts_of(upload: str, value: Any) -> Iterator[wire.Part]:
+    """Cut an input for a child into pieces.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is neither text nor JSON.
+    """
+    kind: Literal["text", "json"] = "text" if isinstance(value, str) else "json"
+    text = value if isinstance(value, str) else json.dumps(value)
+    for start in range(0, max(len(text), 1), PART_CHARACTERS):
+        yield wire.Part(upload, kind, text[start : start + PART_CHARACTERS])
+
+
+def calls_of(
     kind: Kind, prompts: Sequence[str], model: str | None, contexts: Sequence[str] = (), **fields: Any
 ) -> Iterator[wire.Call]:
     """Cut a batch where its text, or its replies', gets longer than one message should be."""

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -70,14 +71,15 @@ class Namespace:
         The newest ``context_N`` is also ``context``, the newest ``history_N`` also ``history`` (as an older
         harness has it, they stay the first), and all inputs are in ``contexts``.
         """
-        self._reserved[name] = value
+        bound = {name: value}
         kind, _, number = name.partition("_")
         if number.isdigit() and not (self._keep_first and kind in self._reserved):
-            self._reserved[kind] = value
+            bound[kind] = value
+        self._reserved.update(bound)
         if kind == "context":
             inputs = sorted((n for n in self._reserved if n.startswith("context_")), key=lambda n: int(n[8:]))
-            self._reserved["contexts"] = [self._reserved[n] for n in inputs]
-        self._ns.update(self._reserved)
+            bound["contexts"] = self._reserved["contexts"] = [self._reserved[n] for n in inputs]
+        self._ns.update(bound)
 
     def give(self, names: Mapping[str, Any], *, keep_first: bool = False) -> None:
         """Add the caller's tools and values to the reserved names, and begin with a fresh ``answer``."""
@@ -96,27 +98,32 @@ class Namespace:
         An answer is reported as ready once: one that is refused has to be made ready again.
         """
         restored = [name for name, value in self._reserved.items() if self._ns.get(name) is not value]
-        answer = self._ns.get("answer")
-        if isinstance(answer, dict):
-            self._answer = answer
-        else:
+        if not isinstance(self._ns.get("answer"), dict):
             restored.append("answer")
+        report = self.read()
         self._ns.update(self._reserved, answer=self._answer)
         for name, value in self._aliases.items():  # the model's own names go before another harness's
             self._ns.setdefault(name, value)
+        return replace(report, restored=restored)
+
+    def read(self) -> wire.CellReport:
+        """Read `answer` and the variables, and put nothing back."""
+        answer = self._ns.get("answer")
+        if isinstance(answer, dict):
+            self._answer = answer
         content = self._answer.get("content", "")
         is_json, value = _json_value(content)
         ready = _truth(self._answer.get("ready"))
         if ready:
             self._answer["ready"] = False
         return wire.CellReport(
-            ready=ready,
-            is_json=is_json,
-            value=value,
-            text=_text(content),
-            restored=restored,
-            variables=self._variables(),
+            ready=ready, is_json=is_json, value=value, text=_text(content), variables=self._variables()
         )
+
+    def restore_missing(self) -> None:
+        """Put back the names that are gone; those that mean something else now stay so."""
+        for name, value in {**self._aliases, **self._reserved, "answer": self._answer}.items():
+            self._ns.setdefault(name, value)
 
     def _current_answer(self) -> dict[str, Any]:
         answer = self._ns.get("answer")

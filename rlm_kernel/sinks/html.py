@@ -14,6 +14,7 @@ from html import escape
 from rlm_kernel.events.tree import Cell, Iteration, Node, Output, ToolUse, Tree
 from rlm_kernel.sinks.style import SHEET, inline
 from rlm_kernel.sinks.text import (
+    by_hand,
     check_line,
     count,
     first_line,
@@ -94,7 +95,12 @@ class _Page:
         about = " · ".join(filter(None, [node.model, f"context: {context}" if context else ""]))
         notes = "".join(f'<p class="note">{self._text(note)}</p>' for note in node.notes if self._room > 0)
         failure = f'<p class="error">{self._text(node.error)}</p>' if node.error and node.depth else ""
-        shown = [self._iteration(turn) for turn in node.iterations if self._room > 0]
+        own = by_hand(node)  # a person has no words of their own to fold the cells into
+        shown = [
+            self._cells(turn, unfolded=True) if own else self._iteration(turn)
+            for turn in node.iterations
+            if self._room > 0
+        ]
         more = _more(len(node.iterations) - len(shown), "iteration")
         head = f'<div class="dim">{self._text(about)}</div>' if about else ""
         return f"{head}{''.join(shown)}{more}{self._calls(strays)}{notes}{failure}"
@@ -104,11 +110,13 @@ class _Page:
         status = "" if turn.replied else f' <span class="running">{_mark(None)} the model is writing …</span>'
         head = f"<b>{turn_name(turn)}</b> {self._inline(line(said, 160))}{status} {_dim(measures(turn))}"
         rest = f"<p>{self._text(said)}</p>" if len(said) > 160 or "\n" in said else ""
-        shown = [self._cell(cell) for cell in turn.cells if self._room > 0]
-        more = _more(len(turn.cells) - len(shown), "cell")
-        return f"<details open><summary>{head}</summary>{rest}{''.join(shown)}{more}</details>"
+        return f"<details open><summary>{head}</summary>{rest}{self._cells(turn)}</details>"
 
-    def _cell(self, cell: Cell) -> str:
+    def _cells(self, turn: Iteration, *, unfolded: bool = False) -> str:
+        shown = [self._cell(cell, unfolded=unfolded) for cell in turn.cells if self._room > 0]
+        return "".join(shown) + _more(len(turn.cells) - len(shown), "cell")
+
+    def _cell(self, cell: Cell, *, unfolded: bool) -> str:
         kind = "running" if cell.status is None else "ok" if cell.status == "ok" else "error"
         status = "running" if cell.status is None else "" if cell.status in ("ok", "error") else cell.status
         calls = count(len(cell.calls), "call") if cell.calls else ""
@@ -118,9 +126,9 @@ class _Page:
             f"{_dim(' · '.join(filter(None, [calls, seconds(cell.seconds)])))}"
         )
         outputs = "".join(self._output(output) for output in cell.outputs if self._room > 0)
-        unfolded = " open" if cell.status is None else ""
+        open_ = " open" if cell.status is None or unfolded else ""
         return (
-            f"<details{unfolded}><summary>{head}</summary><pre>{self._text(cell.code)}</pre>{outputs}"
+            f"<details{open_}><summary>{head}</summary><pre>{self._text(cell.code)}</pre>{outputs}"
             f"{self._tools(cell.tools)}{self._calls(cell.calls)}</details>"
         )
 

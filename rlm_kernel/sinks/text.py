@@ -51,15 +51,23 @@ def state(tree: Tree) -> str:
     """Return how the run stands, in a word or two."""
     if tree.state == "running":
         return "running"
+    if by_hand(tree.root) and tree.stop_reason == "answered" and not tree.answer:
+        return "done"
     return {"answered": "answered", "cancelled": "stopped", "error": "failed"}.get(
         tree.stop_reason or "", f"stopped by {tree.stop_reason}"
     )
 
 
+def by_hand(node: Node) -> bool:
+    """Whether a person has run the node's cells, and no model has said anything."""
+    return not node.model and bool(node.iterations) and not any(turn.text for turn in node.iterations)
+
+
 def totals(tree: Tree) -> str:
     """Return the run's totals: iterations, what the models used, time."""
     nodes = [node for node in tree.root.walk() if node.kind == "rlm"]
-    iterations = count(len(tree.root.iterations), "iteration")
+    turns = [turn for turn in tree.root.iterations if not by_hand(tree.root)]
+    iterations = count(len(turns), "iteration") if turns or not tree.root.iterations else "by hand"
     children = [count(len(nodes) - 1, "child RLM")] if len(nodes) > 1 else []
     return " · ".join([iterations, *children, str(tree.usage), seconds(tree.seconds) or "0 s"])
 

@@ -11,6 +11,9 @@ from rlm_kernel.events.types import Event
 from rlm_kernel.host.resume.recording import Recording
 from rlm_kernel.journal import Journal
 
+BY_HAND = "by_hand"
+"""Among a run's options in the journal: its cell is a person's, so there is no model to go on with."""
+
 
 @dataclass(frozen=True)
 class KeptInput:

@@ -13,7 +13,7 @@ from rlm_kernel.errors import ContextError, OptionError, RLMError
 from rlm_kernel.events.types import InputKept, RunFinished, RunResumed, RunStarted
 from rlm_kernel.host.options import RAISABLE, Options
 from rlm_kernel.host.options.saved import NOT_SAVED, to_arguments
-from rlm_kernel.host.resume.again import Again, KeptInput
+from rlm_kernel.host.resume.again import BY_HAND, Again, KeptInput
 from rlm_kernel.host.resume.recording import Recording, recording
 from rlm_kernel.host.resume.unrecorded import Unrecorded, unrecorded_secret, unrecorded_tool
 from rlm_kernel.host.run import Run, new_id
@@ -150,6 +150,10 @@ def _resumed(
 def _check(saved: SavedRun, past: Recording) -> None:
     if not past.run:
         raise RLMError(f"{str(saved.directory)!r} has no beginning of a run. There is nothing to go on with.")
+    if past.options.get(BY_HAND):
+        raise RLMError(
+            f"The run {past.run} is a person's cell, so there is no model to go on with. Run the cell again."
+        )
     if past.follows is not None:
         raise RLMError(
             f"The run {past.run} went on in the REPL of {past.follows}, in a conversation, and that REPL is gone. "

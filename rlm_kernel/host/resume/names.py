@@ -10,7 +10,7 @@ from typing import Any
 
 from rlm_kernel import wire
 from rlm_kernel.host.inputs.formats import kind_of
-from rlm_kernel.host.resume.again import KeptInput
+from rlm_kernel.host.resume.again import BY_HAND, KeptInput
 from rlm_kernel.host.resume.begin import SavedLike, saved_input
 from rlm_kernel.host.resume.recorded import Recorded, RecordedCall, call_key
 from rlm_kernel.host.resume.recording import recording
@@ -40,7 +40,8 @@ def give_names(run: SavedLike, user_ns: dict[str, Any]) -> list[str]:
 
     saved = find(run)
     past = recording(saved.events(missing="raise"), strict=True)
-    kept = saved_input(saved, past)
+    by_hand = bool(past.options.get(BY_HAND))  # a person's cell may have had no input
+    kept = None if by_hand and past.input is None else saved_input(saved, past)
     own = {name: user_ns[name] for name in OWN if name in user_ns}
     before = dict(user_ns)
     answers: Any = _Answers(past.root, saved.id)
@@ -49,7 +50,8 @@ def give_names(run: SavedLike, user_ns: dict[str, Any]) -> list[str]:
     code = [tool.code for tool in given.values() if isinstance(tool, Source)]
     functions = {name: "" for name, tool in given.items() if not isinstance(tool, Source)}
     namespace.give(names_of(wire.Bind(tools=functions), answers))
-    namespace.bind("context_0", _loaded(kept, past.options))
+    if kept is not None:
+        namespace.bind("context_0", _loaded(kept, past.options))
     for source in (*code, *filter(None, [past.options.get("setup_code")])):
         exec(source, user_ns)  # noqa: S102 - the caller's own, as the run's REPL had it
     user_ns.update(own)
