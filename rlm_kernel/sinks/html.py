@@ -95,12 +95,8 @@ class _Page:
         about = " · ".join(filter(None, [node.model, f"context: {context}" if context else ""]))
         notes = "".join(f'<p class="note">{self._text(note)}</p>' for note in node.notes if self._room > 0)
         failure = f'<p class="error">{self._text(node.error)}</p>' if node.error and node.depth else ""
-        own = by_hand(node)  # a person has no words of their own to fold the cells into
-        shown = [
-            self._cells(turn, unfolded=True) if own else self._iteration(turn)
-            for turn in node.iterations
-            if self._room > 0
-        ]
+        show = self._by_hand if by_hand(node) else self._iteration
+        shown = [show(turn) for turn in node.iterations if self._room > 0]
         more = _more(len(node.iterations) - len(shown), "iteration")
         head = f'<div class="dim">{self._text(about)}</div>' if about else ""
         return f"{head}{''.join(shown)}{more}{self._calls(strays)}{notes}{failure}"
@@ -110,13 +106,19 @@ class _Page:
         status = "" if turn.replied else f' <span class="running">{_mark(None)} the model is writing …</span>'
         head = f"<b>{turn_name(turn)}</b> {self._inline(line(said, 160))}{status} {_dim(measures(turn))}"
         rest = f"<p>{self._text(said)}</p>" if len(said) > 160 or "\n" in said else ""
-        return f"<details open><summary>{head}</summary>{rest}{self._cells(turn)}</details>"
+        shown = [self._cell(cell) for cell in turn.cells if self._room > 0]
+        more = _more(len(turn.cells) - len(shown), "cell")
+        return f"<details open><summary>{head}</summary>{rest}{''.join(shown)}{more}</details>"
 
-    def _cells(self, turn: Iteration, *, unfolded: bool = False) -> str:
-        shown = [self._cell(cell, unfolded=unfolded) for cell in turn.cells if self._room > 0]
-        return "".join(shown) + _more(len(turn.cells) - len(shown), "cell")
+    def _by_hand(self, turn: Iteration) -> str:
+        """Return the calls of a person's cells. The cells themselves stand above, or are folded: no words go before."""
+        return "".join(
+            f'<details><summary class="dim">the cell</summary><pre>{self._text(cell.code)}</pre>'
+            f"{self._outputs(cell)}</details>{self._tools(cell.tools)}{self._calls(cell.calls)}"
+            for cell in turn.cells
+        )
 
-    def _cell(self, cell: Cell, *, unfolded: bool) -> str:
+    def _cell(self, cell: Cell) -> str:
         kind = "running" if cell.status is None else "ok" if cell.status == "ok" else "error"
         status = "running" if cell.status is None else "" if cell.status in ("ok", "error") else cell.status
         calls = count(len(cell.calls), "call") if cell.calls else ""
@@ -125,10 +127,9 @@ class _Page:
             f"<code>{self._inline(first_line(cell.code, 90))}</code>{self._outcome(cell)} "
             f"{_dim(' · '.join(filter(None, [calls, seconds(cell.seconds)])))}"
         )
-        outputs = "".join(self._output(output) for output in cell.outputs if self._room > 0)
-        open_ = " open" if cell.status is None or unfolded else ""
+        unfolded = " open" if cell.status is None else ""
         return (
-            f"<details{open_}><summary>{head}</summary><pre>{self._text(cell.code)}</pre>{outputs}"
+            f"<details{unfolded}><summary>{head}</summary><pre>{self._text(cell.code)}</pre>{self._outputs(cell)}"
             f"{self._tools(cell.tools)}{self._calls(cell.calls)}</details>"
         )
 
@@ -141,6 +142,9 @@ class _Page:
             reason = texts[-1][-4000:].strip().split("\n")[-1]
             return f' → <span class="error">{self._inline(line(reason, 90))}</span>'
         return f" → {self._inline(line(texts[0], 60))}"
+
+    def _outputs(self, cell: Cell) -> str:
+        return "".join(self._output(output) for output in cell.outputs if self._room > 0)
 
     def _output(self, output: Output) -> str:
         for mime in _IMAGES:

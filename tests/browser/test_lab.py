@@ -107,6 +107,35 @@ def test_tab_completes_the_magics_options_and_variables(jupyter: Lab, page: Page
     expect(cell).to_have_text("%%rlm --context book_of_books")
 
 
-def test_the_rlm_kernel_is_in_the_launcher(jupyter: Lab, page: Page) -> None:
+def test_a_person_chooses_the_rlm_kernel_and_asks_by_hand(jupyter: Lab, page: Page, tmp_path: Path) -> None:
+    child = "```repl\nanswer['content'] = llm_query(context[:13])\nanswer['ready'] = True\n```"
+    (jupyter.folder / "book.txt").write_text("It was the butler. " * 1000)
     page.goto(f"{jupyter.url}/lab?token=test&reset")
-    expect(page.locator(".jp-LauncherCard[title='RLM']").first).to_be_visible()
+    card = page.locator(".jp-LauncherCard[title='RLM']").first
+    icon = card.locator("img, svg").first
+    expect(icon).to_be_visible()
+    page.wait_for_function("icon => icon.tagName == 'svg' || icon.naturalWidth > 0", arg=icon.element_handle())
+    assert "kernelspecs/rlm/logo" in (icon.get_attribute("src") or ""), "its own, not the letter that Lab draws"
+    page.screenshot(path=tmp_path / "launcher.png")
+    card.click()
+    expect(page.locator("#jp-main-statusbar")).to_contain_text("RLM | Idle")
+    with FakeServer(["The butler.", child, "IT WAS HIM"]) as server:
+        setting = f"%config RLMMagics.model = 'openai/any'\n%config RLMMagics.base_url = '{server.openai_url}'"
+        question = (
+            "first = llm_query(f'Who was it? {context[:18]}')\nprint(first)\nrlm_query('And again?', context=context)"
+        )
+        for index, code in enumerate((setting, "%context book.txt", question)):
+            cell = page.locator(".jp-CodeCell").nth(index)
+            cell.locator(".cm-content").click()
+            page.keyboard.insert_text(code)
+            run_cell(page, index)
+            expect(cell.locator(".jp-InputPrompt")).to_have_text(f"[{index + 1}]:")
+    outputs = page.locator(".jp-CodeCell").nth(2).locator(".jp-Cell-outputArea")
+    expect(outputs.locator(".rlm .badge")).to_contain_text("done")
+    expect(outputs.locator(".rlm")).to_contain_text("child RLM")
+    expect(outputs).to_contain_text("The butler.")
+    expect(outputs.locator(".jp-OutputArea-executeResult")).to_contain_text("IT WAS HIM")
+    call = outputs.locator(".rlm summary", has_text="Who was it?")
+    call.click()
+    expect(outputs.locator(".rlm pre", has_text="Who was it? It was the butler.")).to_be_visible()
+    page.screenshot(path=tmp_path / "by-hand.png")
