@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable
 from typing import Any
 
@@ -65,7 +66,8 @@ def outputs(shell: Any, number: int) -> list[tuple[str, dict[str, Any]]]:
 def _output(kind: str, bundle: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if "stream" in bundle:
         return {"out_stream": "stdout", "err_stream": "stderr"}[kind], {"text/plain": "".join(bundle["stream"])}
-    return kind, dict(bundle)
+    data = {mime: b64encode(data).decode() if isinstance(data, bytes) else data for mime, data in bundle.items()}
+    return kind, {mime: data for mime, data in data.items() if isinstance(data, str)}
 
 
 def _text(shell: Any, number: int) -> str:

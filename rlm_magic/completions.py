@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import re
+from pathlib import Path
 from typing import Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
@@ -23,13 +25,13 @@ OWN_FLAGS = (
     "--vs-plain",
 )
 TAKE_VARIABLE = ("-o", "--into", "--result")
-TAKE_CONTEXT = ("-c", "--context")
+TAKE_CONTEXT = ("-c", "--context", "%context")
 TAKE_MODEL = ("-m", "--model", "-s", "--sub-model", "--child-model")
 TAKE_SESSION = ("--session", "%rlm_close")
 TAKE_RUN = ("--resume", "--replay", "%rlm_show", "%rlm_names")
 IDENTIFIER = "rlm_magic"
 
-_MAGIC = re.compile(r"\s*(%%?rlm|%rlm_show|%rlm_names|%rlm_close)\s")
+_MAGIC = re.compile(r"\s*(%%?rlm|%rlm_show|%rlm_names|%rlm_close|%context)\s")
 
 
 def register(shell: Any) -> None:
@@ -41,7 +43,7 @@ def register(shell: Any) -> None:
         if not _MAGIC.match(line):
             return {"completions": []}
         typed = "" if line[-1].isspace() else line.split()[-1]
-        names = [name for name in candidates(line, shell) if name.startswith(typed)]
+        names = [name for name in candidates(line, typed, shell) if name.startswith(typed)]
         completions = [SimpleCompletion(name, type="param" if name[0] == "-" else "instance") for name in names]
         # Without the suppression Jedi reads "--max-" as Python and offers what may be subtracted.
         return {"completions": completions, "matched_fragment": typed, "suppress": True}
@@ -50,15 +52,15 @@ def register(shell: Any) -> None:
     shell.Completer.custom_matchers[:] = [*others, matcher]
 
 
-def candidates(line: str, shell: Any) -> list[str]:
-    """Return what may stand at the end of the line, by the word before."""
+def candidates(line: str, typed: str, shell: Any) -> list[str]:
+    """Return what may stand at the end of the line, by the word before; ``typed`` is how it begins."""
     words = line.split()
     before = words[-1] if line[-1].isspace() else words[-2]
     variables = sorted(n for n in shell.user_ns if n not in shell.user_ns_hidden and not n.startswith("_"))
     if before in TAKE_VARIABLE:
         return variables
     if before in TAKE_CONTEXT:
-        return [*variables, "cells:", "notebook"]
+        return [*variables, "cells:", "notebook", *_paths(typed)]
     if before in TAKE_RUN:
         return ["last", *(saved.id for saved in runs())]
     if before in TAKE_SESSION:
@@ -68,3 +70,10 @@ def candidates(line: str, shell: Any) -> list[str]:
     if before == "--sandbox":
         return list(sandbox_names())
     return sorted([*OWN_FLAGS, *FLAGS]) if words[0] in ("%%rlm", "%rlm") else []
+
+
+def _paths(typed: str) -> list[str]:
+    if not typed:
+        return []
+    found = glob.glob(f"{glob.escape(typed)}*")  # noqa: PTH207 - as it was typed, so that it is what is completed
+    return sorted(f"{path}/" if Path(path).is_dir() else path for path in found)

@@ -5,6 +5,7 @@ Loaded by the kernel's ``kernel.json``; in another IPython kernel: ``%load_ext r
 
 from __future__ import annotations
 
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,9 @@ class ReplMagics(Magics):
     def __init__(self, shell: Any, rlm: Any) -> None:
         super().__init__(shell=shell)
         self._rlm = rlm
+        before = set(shell.user_ns)
         self._repl = OwnRepl(shell.user_ns, self._options, follow)
+        self._given = {name: value for name, value in shell.user_ns.items() if name not in {*before, "context"}}
         self._running: list[Any] = []
         """The cell, and those that it runs in turn, as ``%%capture`` does."""
         self._told = False
@@ -76,6 +79,8 @@ class ReplMagics(Magics):
         self._running.append(info)
         if len(self._running) == 1:
             self._repl.begin_cell(info.raw_cell)
+            shell: Any = self.shell  # %who and Tab are for what the person has made
+            shell.user_ns_hidden.update({n: v for n, v in self._given.items() if shell.user_ns.get(n) is v})
 
     def end(self, result: Any) -> None:
         """End the cell's run, if it has one. Called by IPython."""
@@ -86,9 +91,9 @@ class ReplMagics(Magics):
             return
         error = result.error_before_exec or result.error_in_exec
         status: Any = "ok" if error is None else "interrupted" if isinstance(error, KeyboardInterrupt) else "error"
-        shell: Any = self.shell
-        number = len(shell.history_manager.input_hist_raw) - 1
-        self._repl.end_cell(status, lambda: outputs(shell, number), f"{type(error).__name__}: {error}")
+        number = result.execution_count  # there is none where the front end wants no history
+        kept = partial(outputs, self.shell, number) if number else list
+        self._repl.end_cell(status, kept, f"{type(error).__name__}: {error}")
 
     def _options(self) -> dict[str, Any]:
         """Return the options of a cell's run. Without a model, the embedded one answers and says so, if it is there."""

@@ -50,13 +50,14 @@ def render(tree: Tree) -> str:
 
 def render_text(tree: Tree) -> str:
     """Return the tree as plain text: the answer, the totals, then the cells and how many calls they made."""
-    absent = "(no answer yet)" if tree.state == "running" else "(no answer)"
-    answer = _cut(tree.answer or tree.error or absent, TEXT_CHARACTERS)
-    rows = [answer, "", f"[{state(tree)}] {totals(tree)}"]
+    own, absent = by_hand(tree.root), "(no answer yet)" if tree.state == "running" else "(no answer)"
+    answer = _cut(tree.answer or tree.error or ("" if own else absent), TEXT_CHARACTERS)
+    rows = [*([answer, ""] if answer else []), f"[{state(tree)}] {totals(tree)}"]
     for iteration in tree.root.iterations:
         said = line(words(iteration.text[:TEXT_CHARACTERS]), 90) or "(no words)"
         took = measures(iteration)
-        rows.append(f"  {'  ' if iteration.last else f'{iteration.index}.'} {said}{f' ({took})' if took else ''}")
+        if not own:
+            rows.append(f"  {'  ' if iteration.last else f'{iteration.index}.'} {said}{f' ({took})' if took else ''}")
         for cell in iteration.cells:
             calls = f", {count(len(cell.calls), 'call')}" if cell.calls else ""
             rows.append(

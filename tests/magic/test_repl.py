@@ -123,6 +123,39 @@ def test_threads_and_coroutines_of_a_cell_ask_in_one_run(nb: Notebook) -> None:
     assert len(find("last").tree.root.calls) == 8
 
 
+LATE = """
+import asyncio, threading
+go, heard = threading.Event(), []
+def late():
+    go.wait()
+    try:
+        llm_query('x')
+    except Exception as error:
+        heard.append(error)
+thread = threading.Thread(target=late)
+thread.start()
+task = asyncio.create_task(allm_query('left behind'))
+await asyncio.sleep(0.2)
+"""
+
+
+def test_what_asks_after_its_cell_has_ended_is_told_so(nb: Notebook) -> None:
+    with FakeServer([Hang()]) as server:
+        assert ask(nb, server, LATE).ok
+    assert find("last").tree.root.calls[0].state == "cancelled"
+    assert "its cell has ended" in nb.value("task.exception()")
+    nb.client.execute("go.set()", silent=True)  # a silent cell is none that IPython tells of
+    assert "No cell is running" in nb.value("(thread.join(), heard)[1]")
+
+
+def test_a_picture_that_the_cell_shows_is_kept(nb: Notebook) -> None:
+    nb.run("class Dot:\n    def _repr_png_(self): return b'\\x89PNG'")
+    with FakeServer(["x"]) as server:
+        assert ask(nb, server, "llm_query('x')\nDot()").ok
+    (output,) = find("last").tree.root.iterations[0].cells[0].outputs
+    assert output.data["image/png"] == "iVBORw=="
+
+
 def test_limits_bind_a_cell_and_the_next_one_has_its_own(nb: Notebook) -> None:
     nb.run("%config RLMMagics.max_calls = 2")
     try:
@@ -202,6 +235,8 @@ def test_context_loads_a_variable_a_file_or_cells(nb: Notebook, tmp_path: Path) 
         ran = nb.run(line)
         assert message in ran.trouble
         assert "Traceback" not in ran.trouble
+    assert nb.complete(f"%context {tmp_path}/ro") == [f"{tmp_path}/rows.jsonl"]
+    assert "table" in nb.complete("%context ta")
     with FakeServer(["x"]) as server:
         ask(nb, server, "llm_query('x')")
     assert "a list" in find("last").tree.root.context["description"]
@@ -212,6 +247,9 @@ def test_names_that_are_gone_come_back_and_ones_own_stay(nb: Notebook) -> None:
     assert nb.value("callable(llm_query) and callable(rlm_query)") == "True"
     nb.run("llm_query = 'mine'")
     assert nb.value("llm_query") == "'mine'"
+    mine = nb.run("%who").stream("stdout").split()
+    assert "llm_query" in mine
+    assert not {"rlm_query", "answer", "SHOW_VARS"} & set(mine), "what was given is hidden"
     nb.run("del llm_query")
     assert nb.value("callable(llm_query)") == "True"
 
@@ -232,13 +270,14 @@ def test_a_key_is_in_no_event_and_no_output(nb: Notebook, folder: Path) -> None:
 class TestWithoutAModel:
     """What a first use says, where nothing is configured."""
 
+    @pytest.mark.local
     def test_the_embedded_one_answers_and_says_so_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with notebook("rlm") as kernel:
             first = kernel.run("reply = llm_query('Say hello.')")
             assert first.ok, first.trouble
             assert first.stream("stdout").count("\n") == 1
             assert "No model is set, so local/smollm2 answers on this machine" in first.stream("stdout")
-            assert kernel.run("llm_query('Say hello again.')").stream("stdout") == ""
+            assert kernel.run("progress('once')").stream("stdout") == ""
             assert kernel.value("isinstance(reply, str) and len(reply) > 0") == "True"
 
     def test_where_it_is_not_installed_one_line_says_what_to_set(self) -> None:

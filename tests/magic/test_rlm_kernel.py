@@ -24,13 +24,16 @@ class TestJupytersOwnSuite(jupyter_kernel_test.KernelTests):
     file_extension = ".py"
     code_hello_world = "print('hello, world')"
     code_stderr = "import sys; print('test', file=sys.stderr)"
-    completion_samples = ({"text": "zi", "matches": {"zip"}},)
+    completion_samples = (
+        {"text": "zi", "matches": {"zip"}},
+        {"text": "rlm_q", "matches": {"rlm_query", "rlm_query_batched"}},
+    )
     complete_code_samples = ("1", "print('hello, world')", "def f(x):\n  return x*2\n\n\n")
     incomplete_code_samples = ("print('''hello", "def f(x):\n  x*2")
     invalid_code_samples = ("import = 7q",)
     code_page_something = "zip?"
     code_generate_error = "raise ValueError('unimportant')"
-    code_execute_result = ({"code": "6*7", "result": "42"},)
+    code_execute_result = ({"code": "6*7", "result": "42"}, {"code": "answer['content']", "result": "''"})
     code_display_data = (
         {"code": "from IPython.display import HTML, display; display(HTML('<b>test</b>'))", "mime": "text/html"},
     )

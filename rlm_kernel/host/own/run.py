@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rlm_kernel import wire
-from rlm_kernel.errors import RLMError
+from rlm_kernel.errors import LLMCallError, RLMError
 from rlm_kernel.events.types import CellStatus, RunStarted, StopReason
 from rlm_kernel.host import loop
 from rlm_kernel.host.answers.answer import Answer
@@ -90,8 +90,15 @@ class CellRun(Run):
             self._future.result()
 
     def serve(self, call: wire.Call | wire.ToolCall) -> concurrent.futures.Future[wire.Reply]:
-        """Begin to answer what the cell asks. From any thread; cancelling the future cancels the call."""
-        assert self._repl.serve is not None
+        """Begin to answer what the cell asks. From any thread; cancelling the future cancels the call.
+
+        Raises
+        ------
+        LLMCallError
+            The run has ended.
+        """
+        if self._repl.serve is None:
+            raise LLMCallError("The run of this cell has ended, so nothing answers it. Run the cell again.")
         return loop.submit(self._repl.session.calls.answer(self._repl.serve(call)))
 
     def upload(self, part: wire.Part) -> None:
