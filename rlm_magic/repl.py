@@ -5,8 +5,10 @@ Loaded by the kernel's ``kernel.json``; in another IPython kernel: ``%load_ext r
 
 from __future__ import annotations
 
+import signal
+import threading
 from functools import partial
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -57,6 +59,8 @@ class ReplMagics(Magics):
         self._running: list[Any] = []
         """The cell, and those that it runs in turn, as ``%%capture`` does."""
         self._told = False
+        self._handler: Any = signal.default_int_handler
+        """Of an interrupt, as it was before the cell."""
 
     @line_magic
     def context(self, line: str) -> None:
@@ -79,6 +83,8 @@ class ReplMagics(Magics):
         self._running.append(info)
         if len(self._running) == 1:
             self._repl.begin_cell(info.raw_cell)
+            if threading.current_thread() is threading.main_thread():
+                self._handler = signal.signal(signal.SIGINT, self._interrupted)
             shell: Any = self.shell  # %who and Tab are for what the person has made
             shell.user_ns_hidden.update({n: v for n, v in self._given.items() if shell.user_ns.get(n) is v})
 
@@ -89,11 +95,19 @@ class ReplMagics(Magics):
         self._running.pop()
         if self._running:
             return
+        if signal.getsignal(signal.SIGINT) == self._interrupted:
+            signal.signal(signal.SIGINT, self._handler)
         error = result.error_before_exec or result.error_in_exec
         status: Any = "ok" if error is None else "interrupted" if isinstance(error, KeyboardInterrupt) else "error"
         number = result.execution_count  # there is none where the front end wants no history
         kept = partial(outputs, self.shell, number) if number else list
         self._repl.end_cell(status, kept, f"{type(error).__name__}: {error}")
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        """End the calls of all threads, and then interrupt the main thread: a pool's end would wait for the others."""
+        self._repl.interrupt()
+        if callable(self._handler):
+            self._handler(number, frame)
 
     def _options(self) -> dict[str, Any]:
         """Return the options of a cell's run. Without a model, the embedded one answers and says so, if it is there."""

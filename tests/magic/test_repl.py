@@ -187,6 +187,22 @@ def test_the_stop_button_ends_the_call_and_the_run(nb: Notebook) -> None:
         assert ask(nb, server, "llm_query('and now?')").ok
 
 
+def test_the_stop_button_ends_the_calls_of_threads_and_of_coroutines(nb: Notebook) -> None:
+    threads = "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(2) as p:\n    list(p.map(llm_query, 'abcdef'))"
+    for code in (threads, "await allm_query('a')"):
+        with FakeServer(lambda request: Hang()) as server:
+            nb.run(f"%config RLMMagics.base_url = '{server.openai_url}'")
+            msg_id = nb.begin(code)
+            assert server.waiting.wait(20)
+            nb.manager.interrupt_kernel()
+            assert not nb.finish(msg_id).ok
+            assert len(server.requests) <= 2, "no thread goes on to the next prompt"
+        assert {call.state for call in find("last").tree.root.calls} == {"cancelled"}
+    assert nb.value(
+        "signal.getsignal(signal.SIGINT) == signal.default_int_handler if (signal := __import__('signal')) else 0"
+    )
+
+
 def test_a_cell_that_fails_says_so_in_its_tree_without_our_frames(nb: Notebook) -> None:
     with FakeServer(["ONE"]) as server:
         ran = ask(nb, server, "llm_query('one?')\n1 / 0")

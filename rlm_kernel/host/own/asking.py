@@ -10,12 +10,11 @@ from typing import Any
 
 from rlm_kernel import wire
 from rlm_kernel.errors import LLMCallError
-from rlm_kernel.host.own.run import CellRun
+from rlm_kernel.host.own.run import INTERRUPTED, CellRun
 from rlm_kernel.kernel.bridge import Kind, Results, calls_of, parts_of
 
 TICK_SECONDS = 0.2
 ENDED = "The call was cancelled, because its cell has ended. Wait for the reply in the cell that asks."
-INTERRUPTED = "the cell was interrupted while it waited for a sub-call"
 
 Replies = list[Future[wire.Reply]]
 
@@ -39,20 +38,22 @@ class Asking:
     def ask(self, kind: Kind, prompts: Sequence[str], model: str | None = None, **fields: Any) -> Results:
         """Send prompts and wait for their results, in order."""
         run = self._run()
-        return self._wait([run.serve(call) for call in calls_of(kind, prompts, model, **fields)])
+        return self._wait(run, [run.serve(call) for call in calls_of(kind, prompts, model, **fields)])
 
     async def aask(self, kind: Kind, prompts: Sequence[str], model: str | None = None, **fields: Any) -> Results:
         """`ask` for asyncio."""
         run = self._run()
-        return await self._await([run.serve(call) for call in calls_of(kind, prompts, model, **fields)])
+        return await self._await(run, [run.serve(call) for call in calls_of(kind, prompts, model, **fields)])
 
     def request(self, msg_type: str, message: wire.ToolCall) -> Results:
         """Send a call of a tool, or of the REPL's own ``budget`` and ``progress``, and wait for its result."""
-        return self._wait([self._run().serve(message)])
+        run = self._run()
+        return self._wait(run, [run.serve(message)])
 
     async def arequest(self, msg_type: str, message: wire.ToolCall) -> Results:
         """`request` for asyncio."""
-        return await self._await([self._run().serve(message)])
+        run = self._run()
+        return await self._await(run, [run.serve(message)])
 
     def upload(self, value: Any) -> str:
         """Send an input for a child, and return the id that a call names it by."""
@@ -61,32 +62,32 @@ class Asking:
             run.upload(part)
         return upload
 
-    def _wait(self, replies: Replies) -> Results:
+    def _wait(self, run: CellRun, replies: Replies) -> Results:
         try:
             while wait(replies, TICK_SECONDS).not_done:
                 self._tick()
-            return _results(replies)
         except KeyboardInterrupt:
             _cancel(replies)
             raise KeyboardInterrupt(INTERRUPTED) from None  # anew, so that no frame of what has waited is shown
+        return _results(run, replies)
 
-    async def _await(self, replies: Replies) -> Results:
+    async def _await(self, run: CellRun, replies: Replies) -> Results:
         waiting: set[asyncio.Future[wire.Reply]] = {asyncio.wrap_future(reply) for reply in replies}
         try:
             while waiting:
                 _, waiting = await asyncio.wait(waiting, timeout=TICK_SECONDS)
                 self._tick()
-            return _results(replies)
         except asyncio.CancelledError:
             _cancel(replies)
             raise
+        return _results(run, replies)
 
 
-def _results(replies: Replies) -> Results:
+def _results(run: CellRun, replies: Replies) -> Results:
     try:
         return [result for reply in replies for result in reply.result().results]
     except CancelledError:
-        raise LLMCallError(ENDED) from None
+        raise (KeyboardInterrupt(INTERRUPTED) if run.interrupted else LLMCallError(ENDED)) from None
 
 
 def _cancel(replies: Replies) -> None:

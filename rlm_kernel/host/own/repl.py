@@ -107,6 +107,11 @@ class OwnRepl:
         self._code = code
         self._names.restore_missing()
 
+    def interrupt(self) -> None:
+        """End every call of the cell, in whatever thread it waits. May be called by a signal's handler."""
+        if (run := self._run) is not None:
+            run.interrupt()
+
     def end_cell(self, status: CellStatus, outputs: Callable[[], list[Output]], error: str = "") -> None:
         """Say how the cell has ended. If it has asked anything, its run ends with it; ``outputs`` is called then."""
         run, update, self._code, self._run, self._update = self._run, self._update, None, None, None

@@ -29,6 +29,7 @@ from rlm_kernel.host.uploads import Uploads
 from rlm_kernel.sinks.text import first_line
 
 QUESTION_CHARACTERS = 100
+INTERRUPTED = "the cell was interrupted"
 
 Output = tuple[str, dict[str, Any]]
 
@@ -47,6 +48,11 @@ class CellRun(Run):
     """One cell of a person's, from the first thing it asks to its end.
 
     `begin` it, let it `serve`, and `end` it.
+
+    Attributes
+    ----------
+    interrupted
+        Whether the person has stopped the cell, so that nothing more is asked.
 
     Parameters
     ----------
@@ -69,6 +75,7 @@ class CellRun(Run):
     ) -> None:
         options = replace(options, max_depth=options.max_depth + 1)
         super().__init__(options, first_line(code, QUESTION_CHARACTERS) or "(an empty cell)")
+        self.interrupted = False
         self._code = code
         self._prepared = prepared
         self._repl = _OwnRepl(self._shared, contexts)
@@ -94,12 +101,21 @@ class CellRun(Run):
 
         Raises
         ------
+        KeyboardInterrupt
+            The cell was interrupted: a thread pool would go on to its next prompt otherwise.
         LLMCallError
             The run has ended.
         """
+        if self.interrupted:
+            raise KeyboardInterrupt(INTERRUPTED)
         if self._repl.serve is None:
             raise LLMCallError("The run of this cell has ended, so nothing answers it. Run the cell again.")
         return loop.submit(self._repl.session.calls.answer(self._repl.serve(call)))
+
+    def interrupt(self) -> None:
+        """End every call, and refuse more. May be called by a signal's handler."""
+        self.interrupted = True
+        self._repl.session.calls.cancel()
 
     def upload(self, part: wire.Part) -> None:
         """Take a piece of an input for a child. From any thread, before the call that names it."""
@@ -176,6 +192,7 @@ class _OwnCalls:
     def __init__(self, uploads: Uploads) -> None:
         self.uploads = uploads
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._loop = loop.get()
 
     def in_own_time(self) -> AbstractContextManager[None]:
         """Do nothing: the cell's time is the person's."""
@@ -191,9 +208,16 @@ class _OwnCalls:
         finally:
             self._tasks.discard(task)
 
+    def cancel(self) -> None:
+        """Cancel every call. From any thread, and from a signal's handler: no lock is taken."""
+        self._loop.call_soon_threadsafe(self._cancel)
+
     async def end(self) -> None:
         """Cancel every call and wait until they have ended."""
+        await asyncio.gather(*self._cancel(), return_exceptions=True)
+
+    def _cancel(self) -> list[asyncio.Task[Any]]:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        return tasks
