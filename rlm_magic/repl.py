@@ -5,6 +5,7 @@ Loaded by the kernel's ``kernel.json``; in another IPython kernel: ``%load_ext r
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from functools import partial
@@ -56,8 +57,8 @@ class ReplMagics(Magics):
         before = set(shell.user_ns)
         self._repl = OwnRepl(shell.user_ns, self._options, follow)
         self._given = {name: value for name, value in shell.user_ns.items() if name not in {*before, "context"}}
-        self._running: list[Any] = []
-        """The cell, and those that it runs in turn, as ``%%capture`` does."""
+        self._running: list[str] = []
+        """The code of the cell, and of those that it runs in turn, as ``%%capture`` does."""
         self._told = False
         self._handler: Any = signal.default_int_handler
         """Of an interrupt, as it was before the cell."""
@@ -68,19 +69,20 @@ class ReplMagics(Magics):
 
         It is ``context``, and ``context_0``, ``context_1``, ... in order; ``contexts`` has all of them.
         """
-        if not line.strip():
+        name = line.strip().strip("'\"")
+        if not name:
             raise UsageError("%context needs a variable, a file, a folder, a glob, cells:3-9 or notebook.")
         chosen = self._rlm.configured()
         reading = decoding(chosen)
         form = {"context_format": chosen["context_format"]} if "context_format" in chosen else {}
         try:
-            print(self._repl.load(find(line.strip(), self.shell, **reading), **reading, **form))  # noqa: T201
+            print(self._repl.load(find(name, self.shell, **reading), **reading, **form))  # noqa: T201
         except RLMError as error:
             raise UsageError(" ".join(str(error).split())) from None
 
     def begin(self, info: Any) -> None:
         """Note that a cell begins. Called by IPython."""
-        self._running.append(info)
+        self._running.append(info.raw_cell)
         if len(self._running) == 1:
             self._repl.begin_cell(info.raw_cell)
             if threading.current_thread() is threading.main_thread():
@@ -89,17 +91,20 @@ class ReplMagics(Magics):
             shell.user_ns_hidden.update({n: v for n, v in self._given.items() if shell.user_ns.get(n) is v})
 
     def end(self, result: Any) -> None:
-        """End the cell's run, if it has one. Called by IPython."""
-        if not self._running or result is None or result.info is not self._running[-1]:
+        """End the cell's run, if it has one. Called by IPython, without a result where a coroutine was cancelled."""
+        code = result.info.raw_cell if result is not None else next(iter(self._running[-1:]), "")
+        if code not in self._running:
             return  # an empty cell ends without having begun
-        self._running.pop()
+        while self._running.pop() != code:
+            pass
         if self._running:
             return
         if signal.getsignal(signal.SIGINT) == self._interrupted:
             signal.signal(signal.SIGINT, self._handler)
-        error = result.error_before_exec or result.error_in_exec
-        status: Any = "ok" if error is None else "interrupted" if isinstance(error, KeyboardInterrupt) else "error"
-        number = result.execution_count  # there is none where the front end wants no history
+        error = asyncio.CancelledError() if result is None else result.error_before_exec or result.error_in_exec
+        stopped = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
+        status: Any = "ok" if error is None else "interrupted" if stopped else "error"
+        number = getattr(result, "execution_count", None)  # there is none where the front end wants no history
         kept = partial(outputs, self.shell, number) if number else list
         self._repl.end_cell(status, kept, f"{type(error).__name__}: {error}")
 

@@ -144,6 +144,7 @@ def test_what_a_page_links_to_is_there(page: str) -> None:
         "rlm_kernel/exports",
         "rlm_kernel/imports",
         "rlm_kernel/sinks",
+        "rlm_magic",
     ],
 )
 def test_the_readme_of_a_room_names_every_file_in_it_and_no_other(room: str) -> None:

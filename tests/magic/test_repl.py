@@ -198,7 +198,9 @@ def test_the_stop_button_ends_the_calls_of_threads_and_of_coroutines(nb: Noteboo
             nb.manager.interrupt_kernel()
             assert not nb.finish(msg_id).ok
             assert len(server.requests) <= 2, "no thread goes on to the next prompt"
-        assert {call.state for call in find("last").tree.root.calls} == {"cancelled"}
+        tree = find("last").tree
+        assert {call.state for call in tree.root.calls} == {"cancelled"}
+        assert tree.stop_reason == "cancelled"
 
 
 def test_a_cell_that_fails_says_so_in_its_tree_without_our_frames(nb: Notebook) -> None:
@@ -254,6 +256,16 @@ def test_context_loads_a_variable_a_file_or_cells(nb: Notebook, tmp_path: Path) 
     with FakeServer(["x"]) as server:
         ask(nb, server, "llm_query('x')")
     assert "a list" in find("last").tree.root.context["description"]
+
+
+def test_an_input_that_was_changed_since_does_not_keep_a_cell_from_asking(nb: Notebook) -> None:
+    nb.run("rows = [1]\n%context rows")
+    nb.run("rows.append(print)")
+    with FakeServer(["x"]) as server:
+        assert ask(nb, server, "llm_query('x')").ok
+    assert "The input is not in the journal: The context holds something that cannot cross" in str(
+        find("last").tree.root.notes
+    )
 
 
 def test_names_that_are_gone_come_back_and_ones_own_stay(nb: Notebook) -> None:

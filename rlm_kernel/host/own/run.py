@@ -6,14 +6,14 @@ import asyncio
 import concurrent.futures
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rlm_kernel import wire
 from rlm_kernel.errors import LLMCallError, RLMError
-from rlm_kernel.events.types import CellStatus, RunStarted, StopReason
+from rlm_kernel.events.types import CellStatus, Note, RunStarted, StopReason
 from rlm_kernel.host import loop
 from rlm_kernel.host.answers.answer import Answer
 from rlm_kernel.host.cell import CellResult, OnOutput
@@ -110,7 +110,7 @@ class CellRun(Run):
             raise KeyboardInterrupt(INTERRUPTED)
         if self._repl.serve is None:
             raise LLMCallError("The run of this cell has ended, so nothing answers it. Run the cell again.")
-        return loop.submit(self._repl.session.calls.answer(self._repl.serve(call)))
+        return loop.submit(self._repl.session.calls.answer(self._repl.serve, call))
 
     def interrupt(self) -> None:
         """End every call, and refuse more. May be called by a signal's handler."""
@@ -136,8 +136,11 @@ class CellRun(Run):
         return await self._drive(RunStarted(run=self.id, question=self.question, options=options))
 
     async def _answered(self) -> StopReason:
-        self._repl.last_input = await asyncio.to_thread(self._prepared)
         nobody = ScriptedModel([], name="")
+        try:
+            self._repl.last_input = await asyncio.to_thread(self._prepared)
+        except RLMError as error:  # the person has changed it since
+            self._bus.emit(Note(text=f"The input is not in the journal: {error}"))
         self._node = node = Node(self._shared, self._ledger, Task(self.question, None), repl=self._repl, model=nobody)
         async with node, self._keeping_input():
             self._ledger.start_iteration()
@@ -198,13 +201,13 @@ class _OwnCalls:
         """Do nothing: the cell's time is the person's."""
         return nullcontext()
 
-    async def answer(self, reply: Awaitable[wire.Reply]) -> wire.Reply:
-        """Wait for a reply; `end` cancels it."""
+    async def answer(self, serve: Serve, call: wire.Call | wire.ToolCall) -> wire.Reply:
+        """Answer a call; `end` cancels it."""
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         try:
-            return await reply
+            return await serve(call)
         finally:
             self._tasks.discard(task)
 
