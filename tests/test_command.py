@@ -123,9 +123,11 @@ def test_the_rlm_kernel_is_installed_with_the_package_and_loads_the_magic() -> N
     listed = subprocess.run(
         [sys.executable, "-m", "jupyter", "kernelspec", "list", "--json"], capture_output=True, text=True, check=True
     )
-    spec = json.loads(listed.stdout)["kernelspecs"]["rlm"]["spec"]
-    assert spec["display_name"] == "RLM"
-    assert "rlm_magic" in spec["argv"]
+    installed = json.loads(listed.stdout)["kernelspecs"]["rlm"]
+    assert installed["spec"]["display_name"] == "RLM"
+    assert "rlm_magic.repl" in installed["spec"]["argv"]
+    for logo in ("logo-svg.svg", "logo-32x32.png", "logo-64x64.png"):
+        assert Path(installed["resource_dir"], logo).is_file()
 
 
 @pytest.fixture
