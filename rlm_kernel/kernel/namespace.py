@@ -120,10 +120,11 @@ class Namespace:
             ready=ready, is_json=is_json, value=value, text=_text(content), variables=self._variables()
         )
 
-    def restore_missing(self) -> None:
-        """Put back the names that are gone; those that mean something else now stay so."""
+    def begin_cell(self) -> None:
+        """Put back the names that are gone, where a person may give them another meaning; no answer is ready yet."""
         for name, value in {**self._aliases, **self._reserved, "answer": self._answer}.items():
             self._ns.setdefault(name, value)
+        self._answer["ready"] = False
 
     def _current_answer(self) -> dict[str, Any]:
         answer = self._ns.get("answer")

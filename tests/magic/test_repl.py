@@ -226,6 +226,7 @@ def test_a_ready_answer_is_that_of_the_run(nb: Notebook) -> None:
         ran = ask(nb, server, "answer['content'] = int(llm_query('six times seven?'))\nanswer['ready'] = True")
         assert "answered</span>" in ran.displays[-1]["text/html"]
         assert find("last").tree.root.value == 42
+        ask(nb, server, "FINAL('of a cell that asks nobody')")
         ask(nb, server, "llm_query('not one more answer')")
     assert find("last").tree.answer == ""
 

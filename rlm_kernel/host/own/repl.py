@@ -105,7 +105,7 @@ class OwnRepl:
     def begin_cell(self, code: str) -> None:
         """Say that a cell begins. Names that are gone come back; those that mean something else by now stay so."""
         self._code = code
-        self._names.restore_missing()
+        self._names.begin_cell()
 
     def interrupt(self) -> None:
         """End every call of the cell, in whatever thread it waits. May be called by a signal's handler."""
