@@ -157,13 +157,14 @@ class TestARealRun:
         assert raised == [("error", "ValueError", "a\nb: c")]
         assert answered == []
 
-    def test_it_runs_again_with_the_same_outputs(self, book: Any) -> None:
+    @pytest.mark.parametrize("kernel", ["rlm", "python3"])
+    def test_it_runs_again_with_the_same_outputs(self, book: Any, kernel: str) -> None:
         again = nbformat.from_dict(book)
         again.cells = [
             cell if cell.cell_type != "code" or is_the_runs(cell) else nbformat.v4.new_code_cell(NAMES)
             for cell in again.cells
         ]
-        NotebookClient(again, kernel_name="python3", timeout=60).execute()
+        NotebookClient(again, kernel_name=kernel, timeout=60).execute()
         assert outputs_of(again) == outputs_of(book)
 
     def test_the_models_words_have_no_code_and_keep_their_emphasis(self, book: Any) -> None:

@@ -85,18 +85,26 @@ def test_the_cell_is_a_run_in_the_journal_like_any_other(nb: Notebook) -> None:
     assert nb.run("%rlm_show last").displays[-1]["text/html"].count("one?")
 
 
-def test_its_notebook_runs_again_in_this_kernel_without_asking_anybody(nb: Notebook) -> None:
+def run_again(nb: Notebook) -> Notebook:
+    """Run the code of the last run's notebook, cell by cell."""
+    for cell in find("last").to_notebook().cells:
+        if cell.cell_type == "code":
+            ran = nb.run(cell.source)
+            assert ran.ok, ran.trouble
+            assert ran.displays == [], "what the journal answers is no new run"
+    return nb
+
+
+def test_exported_runs_of_persons_and_of_models_run_again_here_and_ask_nobody(nb: Notebook) -> None:
     nb.run("book = 'It was the butler.'\n%context book")
-    with FakeServer(["HIM"]) as server:
-        ask(nb, server, "who = llm_query(f'{context} Who?')\nwho")
-        cells = [cell.source for cell in find("last").to_notebook().cells if cell.cell_type == "code"]
-        before = len(runs())
+    shout = "```repl\nsaid = llm_query(f'{context} Who?')\nprint(said)\nanswer.update(content=said, ready=True)\n```"
+    with FakeServer(["HIM", shout, "THE BUTLER"]) as server:
+        ask(nb, server, "said = llm_query(f'{context} Who?')\nprint(said)")
         with notebook("rlm") as fresh:
-            shown = [fresh.run(cell) for cell in cells]
-            assert all(ran.ok for ran in shown), [ran.trouble for ran in shown]
-            assert fresh.value("(who, context)") == "('HIM', 'It was the butler.')"
-        assert len(server.requests) == 1
-        assert len(runs()) == before, "what the journal answers is no new run"
+            assert run_again(fresh).value("(said, context)") == "('HIM', 'It was the butler.')"
+            assert ask(nb, server, "%%rlm --context book\nWho was it?").ok
+            assert run_again(fresh).value("(said, answer['content'])") == "('THE BUTLER', 'THE BUTLER')"
+        assert len(server.requests) == 3
 
 
 def test_rlm_query_is_a_child_in_a_sandbox_of_its_own(nb: Notebook) -> None:
