@@ -14,7 +14,7 @@ from IPython.utils.text import DollarFormatter, FullEvalFormatter
 
 from rlm_kernel.arguments import add_options
 
-PARSER = MagicArgumentParser("%%rlm", description="Answer a question over an input of any size.")
+PARSER = MagicArgumentParser("%rlm", description="Answer a question over an input of any size.")
 PARSER.add_argument(
     "-c",
     "--context",

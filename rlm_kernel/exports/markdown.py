@@ -9,7 +9,7 @@ from rlm_kernel.events.types import Event
 from rlm_kernel.events.values import Usage
 from rlm_kernel.exports import markup
 from rlm_kernel.exports.calls import Folded
-from rlm_kernel.sinks.text import measures, money, state, totals, turn_name, words
+from rlm_kernel.sinks.text import by_hand, measures, money, state, totals, turn_name, words
 
 _KINDS = {
     "stdout": "Output",
@@ -37,7 +37,8 @@ def to_markdown(events: Iterable[Event], *, characters: int | None = 10_000, cal
     folded = Folded.of(tree, characters, calls)
     parts = [*_head(tree, characters)]
     for iteration in tree.root.iterations:
-        parts += _iteration(iteration, characters, folded)
+        title = "The cell" if by_hand(tree.root) else turn_name(iteration)
+        parts += _iteration(title, iteration, characters, folded)
     parts += filter(None, [folded.strays(tree.root)])
     if tree.root.notes:
         parts += ["## Notes", "\n".join(f"- {markup.inline(note, 500)}" for note in tree.root.notes)]
@@ -51,8 +52,9 @@ def _head(tree: Tree, characters: int | None) -> Iterator[str]:
     yield f"**{state(tree)}** · {markup.inline(totals(tree), 300)} · run {markup.inline(tree.run)}"
     if context := tree.root.context.get("description"):
         yield f"Context: {markup.inline(str(context), 300)}"
-    yield "## Answer"
-    yield markup.fence(tree.answer, "text", characters) if tree.answer else "There is none."
+    if tree.answer or not by_hand(tree.root):
+        yield "## Answer"
+        yield markup.fence(tree.answer, "text", characters) if tree.answer else "There is none."
     if tree.error:
         yield f"The run failed:\n\n{markup.fence(tree.error, 'text', characters)}"
     if usage := tree.usage_by_model():
@@ -74,9 +76,9 @@ def _least(unknown: int) -> str:
     return "≥ " if unknown else ""
 
 
-def _iteration(turn: Iteration, characters: int | None, folded: Folded) -> Iterator[str]:
+def _iteration(title: str, turn: Iteration, characters: int | None, folded: Folded) -> Iterator[str]:
     took = measures(turn)
-    yield f"## {turn_name(turn)}" + (f" · {took}" if took else "")
+    yield f"## {title}" + (f" · {took}" if took else "")
     if said := words(turn.text):
         yield markup.prose(said, characters)
     if not turn.replied:

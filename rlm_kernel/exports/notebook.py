@@ -16,7 +16,7 @@ from rlm_kernel.events.tree import Cell, Iteration, Output, Tree, fold
 from rlm_kernel.events.types import Event
 from rlm_kernel.exports import markup
 from rlm_kernel.exports.calls import Folded
-from rlm_kernel.sinks.text import measures, state, totals, turn_name, words
+from rlm_kernel.sinks.text import by_hand, measures, state, totals, turn_name, words
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -28,7 +28,7 @@ SETUP = "%load_ext rlm_magic\n%rlm_names {run}"
 """The first cell: the REPL's names, answered by the journal."""
 WARNING = (
     "The first cell gives this notebook the run's input, and functions that its journal answers: nothing is asked or "
-    "paid. The others are a model's code: run them only if you would run it with your rights."
+    "paid. The others are {whose} code: run them only if you would run it with your rights."
 )
 
 _IMAGES = ("image/png", "image/jpeg")
@@ -105,12 +105,14 @@ def _cells(
     tree: Tree, characters: int | None, folded: Folded
 ) -> Iterator[tuple[str, dict[str, Any], list[Output] | None]]:
     """Yield each cell: its source, its metadata, and its outputs if it is code."""
+    own = by_hand(tree.root)
     yield _head(tree, characters), {}, None
     if _RUN.fullmatch(tree.run):
-        yield WARNING, {}, None
+        yield WARNING.format(whose="a person's" if own else "a model's"), {}, None
         yield SETUP.format(run=tree.run), {"rlm_kernel": {"cell": None}}, []
     for turn in tree.root.iterations:
-        yield _turn(turn, characters), {}, None
+        if not own:
+            yield _turn(turn, characters), {}, None
         for cell in turn.cells:
             yield cell.code, _cell_metadata(turn, cell), cell.outputs
             if below := folded.of_cell(cell):
@@ -134,7 +136,7 @@ def _head(tree: Tree, characters: int | None) -> str:
         f"Context: {context}" if context else "",
         f"**{state(tree)}** · {markup.inline(totals(tree), 300)} · run {markup.inline(tree.run)}",
         "\n".join(models),
-        markup.block(tree.answer, characters) if tree.answer else "There is no answer.",
+        markup.block(tree.answer, characters) if tree.answer else "" if by_hand(tree.root) else "There is no answer.",
         f"The run failed: {markup.block(tree.error, characters)}" if tree.error else "",
     ]
     return "\n\n".join(filter(None, parts))

@@ -80,6 +80,9 @@ def test_the_cell_is_a_run_in_the_journal_like_any_other(nb: Notebook) -> None:
         assert saved.export(name) or name == "chat", "no model was in charge, so there is no chat"
     code = [cell.source for cell in saved.to_notebook().cells if cell.cell_type == "code"]
     assert code[1] == cell.code
+    for words in ("Iteration", "no answer", "a model's code"):
+        assert words not in str(saved.to_notebook()), "there is no model that has turns and answers"
+    assert "## The cell" in saved.export("markdown")
     with pytest.raises(RLMError, match="is a person's cell"):
         replay(saved)
     assert nb.run("%rlm_show last").displays[-1]["text/html"].count("one?")
