@@ -95,5 +95,5 @@ def test_a_mistake_is_one_line_and_asks_nobody(nb: Notebook) -> None:
 
 
 def test_tab_offers_the_notebook(nb: Notebook) -> None:
-    assert nb.complete("%%rlm --context no") == ["notebook"]
-    assert nb.complete("%%rlm --context ce") == ["cells:"]
+    assert "notebook" in nb.complete("%%rlm --context no")
+    assert "cells:" in nb.complete("%%rlm --context ce")
