@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from rlm_kernel.host.plain import PlainResult as PlainResult
     from rlm_kernel.host.providers.scripted import ScriptedModel as ScriptedModel
     from rlm_kernel.host.resume.begin import fork as fork
-    from rlm_kernel.host.resume.begin import replay as replay
     from rlm_kernel.host.resume.begin import resume as resume
     from rlm_kernel.host.resume.names import give_names as give_names
+    from rlm_kernel.host.resume.replay import replay as replay
     from rlm_kernel.host.rlm import RLM as RLM
     from rlm_kernel.host.run import Run as Run
     from rlm_kernel.host.sandboxes import sandbox_names as sandbox_names
@@ -66,7 +66,7 @@ _HOME = {
     "fork": "rlm_kernel.host.resume.begin",
     "from_paths": "rlm_kernel.host.inputs.paths",
     "give_names": "rlm_kernel.host.resume.names",
-    "replay": "rlm_kernel.host.resume.begin",
+    "replay": "rlm_kernel.host.resume.replay",
     "resume": "rlm_kernel.host.resume.begin",
     "runs": "rlm_kernel.journal.runs",
     "sandbox_names": "rlm_kernel.host.sandboxes",

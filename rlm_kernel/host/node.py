@@ -49,6 +49,8 @@ class Node:
         The root model; by default the one of the node's depth.
     recorded
         What the journal holds of it, where the run goes on from one.
+    seed
+        What `random` in its REPL begins with.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Node:
         repl: Repl | None = None,
         model: Model | None = None,
         recorded: Recorded | None = None,
+        seed: str = "",
     ) -> None:
         self.shared = shared
         self.ledger = ledger
@@ -71,7 +74,7 @@ class Node:
         self.dialogue: Dialogue | None = None
         self.recorded = recorded or Recorded()
         self._model = model or shared.models.at(ledger.depth)
-        self._own_repl = repl is None
+        self._own_repl, self._seed = repl is None, seed
         self._started = time.monotonic()
         self._ids = itertools.count(1)
         self._acceptance = Acceptance(task.answer_type, shared.options.finals, self.execute)
@@ -85,9 +88,10 @@ class Node:
         self.tools = tools
         self.repl = repl or Repl(shared.options, shared.box, tools, () if file is None else (file,))
 
-    def child(self, task: Task, node_id: str, model: Model, recorded: Recorded | None = None) -> Node:
-        """Return a node one level down, with everything inherited but the model."""
-        return Node(self.shared, self.ledger.child(), task, node_id, model=model, recorded=recorded)
+    def child(self, task: Task, node_id: str, model: Model, recorded: Recorded | None, key: str) -> Node:
+        """Return a node one level down, with everything inherited but the model; ``key`` tells it from its siblings."""
+        seed = f"{self._seed} {key}"
+        return Node(self.shared, self.ledger.child(), task, node_id, model=model, recorded=recorded, seed=seed)
 
     async def remember(self) -> None:
         """Put the messages into the REPL, for the conversation's next completion."""
@@ -99,7 +103,7 @@ class Node:
         return f"{self.id}.{next(self._ids)}"
 
     async def __aenter__(self) -> Node:
-        self.repl.serve = self.broker.serve
+        self.repl.serve, self.repl.seed = self.broker.serve, self._seed
         if self.dialogue is not None:  # it goes on
             return self
         try:
@@ -162,6 +166,7 @@ class Node:
     async def execute(self, code: str) -> CellRecord:
         """Run one cell and tell the stream."""
         bus, cell, record, room = self.shared.bus, next(self.repl.cells), CellRecord(), CELL_OUTPUT_CHARACTERS
+        self.recorded.begin(cell)
 
         def on_output(kind: str, data: dict[str, Any]) -> None:
             nonlocal room
@@ -205,6 +210,7 @@ class Node:
         if difference is not None and difference.diverges:
             self.diverge(difference.text, cell)
         elif difference is not None:
+            self.recorded.differences.append(difference.text)
             self.shared.bus.emit(events.Note(node=self.id, text=difference.text))
 
     async def accepted_answer(self, text: str, records: Sequence[CellRecord]) -> Answer | None:

@@ -69,6 +69,8 @@ class InFlight:
 
     def __init__(self, node: Node, children: asyncio.Semaphore, recorded: RecordedCall | None = None) -> None:
         self.call = ""
+        self.place = 0
+        """Among the node's calls that ask the same."""
         self.usage = Usage()
         self.cached: bool | None = None
         """Whether every try was answered by an earlier call."""
@@ -227,7 +229,8 @@ class InFlight:
         else:
             task = Task(job.prompt, job.upload, answer_type, job.source)
         recorded = None if self._recorded is None else self._recorded.node
-        async with self._children, self._node.child(task, self.call, job.model, recorded) as child:
+        key = f"{job.key}.{self.place}"
+        async with self._children, self._node.child(task, self.call, job.model, recorded, key) as child:
             answer = await engine.run(child)
         if not answer.text:
             raise RLMError(f"The child ended without an answer ({answer.stop_reason}).")

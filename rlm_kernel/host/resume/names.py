@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from rlm_kernel import wire
 from rlm_kernel.host.inputs.formats import kind_of
 from rlm_kernel.host.resume.again import KeptInput
-from rlm_kernel.host.resume.begin import SavedLike, saved_input
+from rlm_kernel.host.resume.begin import SavedLike, saved_inputs
 from rlm_kernel.host.resume.recorded import Recorded, RecordedCall, call_key
 from rlm_kernel.host.resume.recording import recording
 from rlm_kernel.host.tools import Source
@@ -26,7 +27,8 @@ def give_names(run: SavedLike, user_ns: dict[str, Any]) -> list[str]:
     """Put the names that a run's root model had into a namespace, and return them.
 
     What `llm_query` and the others ask is looked up in the journal; what is not there is an `LLMCallError`, and nothing
-    is ever paid. A cell may be run again. The run's own variables are not there: its cells make them.
+    is ever paid. A cell may be run again. The run's own variables are not there: its cells make them. `random` begins as
+    it did in the run.
 
     Raises
     ------
@@ -40,19 +42,21 @@ def give_names(run: SavedLike, user_ns: dict[str, Any]) -> list[str]:
 
     saved = find(run)
     past = recording(saved.events(missing="raise"), strict=True)
-    kept = saved_input(saved, past)
+    given = saved_inputs(saved, past)
     own = {name: user_ns[name] for name in OWN if name in user_ns}
     before = dict(user_ns)
     answers: Any = _Answers(past.root, saved.id)
     namespace = Namespace(user_ns, answers)
-    given = tools.from_json(past.options.get("tools"), str, str)
-    code = [tool.code for tool in given.values() if isinstance(tool, Source)]
-    functions = {name: "" for name, tool in given.items() if not isinstance(tool, Source)}
+    own_tools = tools.from_json(past.options.get("tools"), str, str)
+    code = [tool.code for tool in own_tools.values() if isinstance(tool, Source)]
+    functions = {name: "" for name, tool in own_tools.items() if not isinstance(tool, Source)}
     namespace.give(names_of(wire.Bind(tools=functions), answers))
-    namespace.bind("context_0", _loaded(kept, past.options))
+    for number, kept in enumerate(given):
+        namespace.bind(f"context_{number}", _loaded(kept, past.options))
     for source in (*code, *filter(None, [past.options.get("setup_code")])):
         exec(source, user_ns)  # noqa: S102 - the caller's own, as the run's REPL had it
     user_ns.update(own)
+    random.seed(past.first_run)  # as in the run's REPL
     return sorted(name for name, value in user_ns.items() if before.get(name) is not value and not name.startswith("_"))
 
 

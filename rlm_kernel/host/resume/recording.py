@@ -22,8 +22,12 @@ class Recording:
         What the root node has done, in all attempts together.
     run, question, follows, options
         As the run began; ``options`` with what was changed since.
-    input
-        Where its input is.
+    first_run
+        The run that it was forked from, if it was; else itself.
+    continued
+        For a replay: the limits that were raised while it ran.
+    inputs
+        Where they are, by their names in the REPL.
     usage
         What all attempts have paid for.
     turns
@@ -36,10 +40,12 @@ class Recording:
 
     root: Recorded = field(default_factory=Recorded)
     run: str = ""
+    first_run: str = ""
     question: str = ""
     follows: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    input: events.InputKept | None = None
+    continued: list[dict[str, Any]] = field(default_factory=list)
+    inputs: dict[str, events.InputKept] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     turns: int = 0
     seconds: float = 0.0
@@ -82,6 +88,7 @@ class _Reader:
         match event:
             case events.RunStarted():
                 recording.run, recording.question, recording.options = event.run, event.question, event.options
+                recording.first_run = event.run
                 recording.follows = event.follows
                 self._started = event.time
             case events.RunResumed():
@@ -92,10 +99,13 @@ class _Reader:
                 if event.turns is not None:
                     recording.root.cut(event.turns)
             case events.RunContinued():
-                recording.options = recording.options | event.limits
+                if self._strict:
+                    recording.continued.append(event.limits)
+                else:
+                    recording.options = recording.options | event.limits
                 recording.root.limit = None
             case events.InputKept():
-                recording.input = event
+                recording.inputs[event.load["name"]] = event
             case events.RunFinished():
                 recording.usage = event.usage
             case _:
@@ -153,8 +163,9 @@ class _Reader:
                 call = None if event.source is None else self._requests.get(event.source)
                 if call is None:
                     key = event.key or call_key(event.kind, event.prompt)  # version 1 had no keys
-                    call = RecordedCall(event, self._turn, Recorded(self._strict))
-                    node.calls.setdefault(key, []).append(call)
+                    same = node.calls.setdefault(key, [])
+                    call = RecordedCall(event, self._turn, Recorded(self._strict), len(same))
+                    same.append(call)
                     self._requests[event.seq] = call
                 self._calls[event.call], self._nodes[event.call] = call, call.node
             case events.CallChecked():
