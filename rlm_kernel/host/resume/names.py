@@ -27,8 +27,8 @@ def give_names(run: SavedLike, user_ns: dict[str, Any]) -> list[str]:
     """Put the names that a run's root model had into a namespace, and return them.
 
     What `llm_query` and the others ask is looked up in the journal; what is not there is an `LLMCallError`, and nothing
-    is ever paid. A cell may be run again. The run's own variables are not there: its cells make them. `random` begins as
-    it did in the run.
+    is ever paid. A cell may be run again. The run's own variables are not there: its cells make them. `random` begins
+    as it did in the run.
 
     Raises
     ------
