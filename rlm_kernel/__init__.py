@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rlm_kernel.host.sandboxes import sandbox_names as sandbox_names
     from rlm_kernel.host.secret import Secret as Secret
     from rlm_kernel.host.tools import Source as Source
+    from rlm_kernel.host.verify import ProposedCell as ProposedCell
     from rlm_kernel.host.verify import SubCall as SubCall
     from rlm_kernel.host.verify import Verdict as Verdict
     from rlm_kernel.journal.runs import runs as runs
@@ -58,6 +59,7 @@ _HOME = {
     "ScriptedModel": "rlm_kernel.host.providers.scripted",
     "Secret": "rlm_kernel.host.secret",
     "Source": "rlm_kernel.host.tools",
+    "ProposedCell": "rlm_kernel.host.verify",
     "SubCall": "rlm_kernel.host.verify",
     "TerminalView": "rlm_kernel.sinks.terminal",
     "ToolError": "rlm_kernel.errors",

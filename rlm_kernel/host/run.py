@@ -90,6 +90,7 @@ class Run:
         self._bus = Bus(self._sinks([self._tree.apply, self._put, self._tell]), commit)
         self._shared = Shared.of(options, self._bus, None if conversation is None else conversation.box)
         self._bus.redact = self._shared.redactor.event
+        self._shared.verifiers.approval.stop = self.cancel
         self._ledger = Ledger(options, self._shared.models.prices)
         self._node: Node | None = None
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()

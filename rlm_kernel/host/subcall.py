@@ -261,7 +261,8 @@ class InFlight:
 
     def _tell(self, when: Literal["before", "after"], hook: str, verdict: Verdict) -> None:
         reason = f"{hook}: {verdict.reason}" if verdict.reason else hook
-        node, call, kind = self._node.id, self.call, verdict.kind
+        node, call = self._node.id, self.call
+        kind = "refuse" if verdict.kind == "stop" else verdict.kind
         self._shared.bus.emit(events.CallChecked(node=node, call=call, when=when, verdict=kind, reason=reason))
 
 

@@ -64,6 +64,8 @@ class RecordedCell:
 
     turn: int
     code: str
+    checked: events.CellChecked | None = None
+    """What whoever approves cells has said of it."""
     status: str | None = None
     printed: CellRecord = field(default_factory=CellRecord)
 
@@ -176,6 +178,12 @@ class Recorded:
                 call.taken = True
                 return result
         return None
+
+    def check(self, cell: int, code: str) -> events.CellChecked | None:
+        """Return what was said of a cell that is proposed again: nobody is asked twice."""
+        before = self.cells.get(cell)
+        said = None if before is None or before.status is None else before.checked
+        return None if self.diverged or said is None or said.code != code else said
 
     def summary(self, iteration: int) -> events.Compacted | None:
         """Return the summary of the history that was made before a turn."""

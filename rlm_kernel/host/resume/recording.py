@@ -78,6 +78,7 @@ class _Reader:
         self._calls: dict[str, RecordedCall] = {}
         self._tools: dict[tuple[str, int], RecordedTool] = {}
         self._cells: dict[tuple[str, int], RecordedCell] = {}
+        self._checked: dict[tuple[str, int], events.CellChecked] = {}
         self._asked: dict[str, list[bool]] = {}
         """Node -> its requests, each with whether it was for an answer only."""
 
@@ -140,6 +141,8 @@ class _Reader:
                 node.limit = event
             case events.NodeFinished():
                 node.ended = event
+            case events.CellChecked():
+                self._checked[event.node, event.cell] = event
             case events.CellStarted() | events.CellOutput() | events.CellFinished():
                 self._of_cell(node, event)
             case _:
@@ -147,7 +150,9 @@ class _Reader:
 
     def _of_cell(self, node: Recorded, event: events.CellStarted | events.CellOutput | events.CellFinished) -> None:
         if isinstance(event, events.CellStarted):
-            cell = self._cells[event.node, event.cell] = RecordedCell(self._turn, event.code)
+            cell = self._cells[event.node, event.cell] = RecordedCell(
+                self._turn, event.code, self._checked.pop((event.node, event.cell), None)
+            )
             node.cells.setdefault(event.cell, cell)
         elif (cell_or_none := self._cells.get((event.node, event.cell))) is None:
             return

@@ -83,6 +83,7 @@ def _without_models(past: Recording, changes: Mapping[str, Any]) -> dict[str, An
         "base_url": None,
         "before_call": None,
         "after_call": None,
+        "approve": None,
         **NO_LIMITS,
         "cache": options.get("cache") is not False,
     }
