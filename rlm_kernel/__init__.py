@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from rlm_kernel.host.verify import Verdict as Verdict
     from rlm_kernel.journal.runs import runs as runs
     from rlm_kernel.journal.saved import SavedRun as SavedRun
+    from rlm_kernel.provenance.of_run import coverage as coverage
+    from rlm_kernel.provenance.of_run import evidence as evidence
     from rlm_kernel.sinks.otel import OTelSink as OTelSink
     from rlm_kernel.sinks.terminal import TerminalView as TerminalView
 
@@ -51,6 +53,7 @@ _HOME = {
     "OTelSink": "rlm_kernel.sinks.otel",
     "OptionError": "rlm_kernel.errors",
     "PlainResult": "rlm_kernel.host.plain",
+    "ProposedCell": "rlm_kernel.host.verify",
     "RLM": "rlm_kernel.host.rlm",
     "RLMError": "rlm_kernel.errors",
     "Run": "rlm_kernel.host.run",
@@ -59,12 +62,13 @@ _HOME = {
     "ScriptedModel": "rlm_kernel.host.providers.scripted",
     "Secret": "rlm_kernel.host.secret",
     "Source": "rlm_kernel.host.tools",
-    "ProposedCell": "rlm_kernel.host.verify",
     "SubCall": "rlm_kernel.host.verify",
     "TerminalView": "rlm_kernel.sinks.terminal",
     "ToolError": "rlm_kernel.errors",
     "Verdict": "rlm_kernel.host.verify",
     "compare": "rlm_kernel.comparing",
+    "coverage": "rlm_kernel.provenance.of_run",
+    "evidence": "rlm_kernel.provenance.of_run",
     "fork": "rlm_kernel.host.resume.begin",
     "from_paths": "rlm_kernel.host.inputs.paths",
     "give_names": "rlm_kernel.host.resume.names",

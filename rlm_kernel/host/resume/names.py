@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 from rlm_kernel import wire
-from rlm_kernel.host.inputs.formats import kind_of
-from rlm_kernel.host.resume.again import KeptInput
-from rlm_kernel.host.resume.begin import SavedLike, saved_inputs
+from rlm_kernel.host.resume.begin import SavedLike
+from rlm_kernel.host.resume.loading import loaded_inputs
 from rlm_kernel.host.resume.recorded import Recorded, RecordedCall, call_key
 from rlm_kernel.host.resume.recording import recording
 from rlm_kernel.host.tools import Source
@@ -42,7 +40,7 @@ def give_names(run: SavedLike, user_ns: dict[str, Any]) -> list[str]:
 
     saved = find(run)
     past = recording(saved.events(missing="raise"), strict=True)
-    given = saved_inputs(saved, past)
+    inputs = loaded_inputs(saved, past)
     own = {name: user_ns[name] for name in OWN if name in user_ns}
     before = dict(user_ns)
     answers: Any = _Answers(past.root, saved.id)
@@ -51,24 +49,13 @@ def give_names(run: SavedLike, user_ns: dict[str, Any]) -> list[str]:
     code = [tool.code for tool in own_tools.values() if isinstance(tool, Source)]
     functions = {name: "" for name, tool in own_tools.items() if not isinstance(tool, Source)}
     namespace.give(names_of(wire.Bind(tools=functions), answers))
-    for number, kept in enumerate(given):
-        namespace.bind(f"context_{number}", _loaded(kept, past.options))
+    for number, value in enumerate(inputs):
+        namespace.bind(f"context_{number}", value)
     for source in (*code, *filter(None, [past.options.get("setup_code")])):
         exec(source, user_ns)  # noqa: S102 - the caller's own, as the run's REPL had it
     user_ns.update(own)
     random.seed(past.first_run)  # as in the run's REPL
     return sorted(name for name, value in user_ns.items() if before.get(name) is not value and not name.startswith("_"))
-
-
-def _loaded(kept: Any, options: Mapping[str, Any]) -> Any:
-    """Load an input as the kernel does."""
-    from rlm_kernel.kernel import context
-
-    if isinstance(kept, KeptInput):
-        return context.load(replace(kept.load, path=str(kept.file)))
-    encoding, errors = options.get("encoding"), options.get("encoding_errors", "strict")
-    kind: Any = kind_of(kept, encoding, options.get("context_format", "auto"))
-    return context.load(wire.Load("context_0", str(kept), kind, encoding or "utf-8", errors))
 
 
 class _Answers:
