@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rlm_kernel.host.sandboxes import sandbox_names as sandbox_names
     from rlm_kernel.host.secret import Secret as Secret
     from rlm_kernel.host.tools import Source as Source
+    from rlm_kernel.host.verify import Approver as Approver
     from rlm_kernel.host.verify import ProposedCell as ProposedCell
     from rlm_kernel.host.verify import SubCall as SubCall
     from rlm_kernel.host.verify import Verdict as Verdict
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from rlm_kernel.sinks.terminal import TerminalView as TerminalView
 
 _HOME = {
+    "Approver": "rlm_kernel.host.verify",
     "Completion": "rlm_kernel.host.completion",
     "ContextError": "rlm_kernel.errors",
     "LLMCallError": "rlm_kernel.errors",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 import rlm_kernel
-from rlm_kernel import RLM, OptionError, ProposedCell, ScriptedModel, Verdict
+from rlm_kernel import RLM, Approver, OptionError, ProposedCell, ScriptedModel, Verdict
 from rlm_kernel.events import types as events
 from rlm_kernel.journal import read
 from tests.host.script import cell, done, heard
@@ -102,6 +105,70 @@ class TestBadInput:
     def test_what_is_no_function_is_refused(self) -> None:
         with pytest.raises(OptionError, match="approve: expected a function, or None, not str"):
             RLM(root("x"), approve="yes")
+
+
+class TestApprover:
+    def asked(self, *answers: str, code: str = "x = 1") -> tuple[Verdict, list[str]]:
+        """Let an approver ask in lines; return what it said to the run, and what the person saw."""
+        approver, seen, replies = Approver(), [], iter(answers)
+
+        def read(prompt: str) -> str:
+            seen.append(prompt)
+            return next(replies)
+
+        with ThreadPoolExecutor() as pool:
+            verdict = pool.submit(approver, ProposedCell("0.3", 2, code, "q", 1))
+            while approver.waiting is None:
+                time.sleep(0.001)
+            approver.ask(read, seen.append)
+            return verdict.result(), seen
+
+    def test_lines_are_verdicts(self) -> None:
+        verdict, seen = self.asked("")
+        assert verdict == Verdict.allow()
+        assert seen == ["\nCell 2 of the child 0.3\nx = 1", "[r]un, [e]dit, [s]kip, s[t]op: "]
+        assert self.asked("s", "too slow")[0] == Verdict.refuse("too slow")
+        assert self.asked("hm", "skip", "")[0] == Verdict.refuse("The user has skipped it.")
+        assert self.asked("t")[0] == Verdict.stop()
+
+    def test_an_editor_changes_the_code(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.stdin", Terminal())
+        monkeypatch.setenv("EDITOR", "sed -i s/1/2/")
+        monkeypatch.delenv("VISUAL", raising=False)
+        assert self.asked("e")[0] == Verdict.rewrite("x = 2")
+        monkeypatch.setenv("EDITOR", "true")
+        assert self.asked("e")[0] == Verdict.allow()
+        monkeypatch.setenv("EDITOR", "no-such-editor")
+        verdict, seen = self.asked("e", "r")
+        assert verdict == Verdict.allow()
+        assert "The editor 'no-such-editor' failed" in seen[2]
+
+    def test_without_a_terminal_there_is_no_editor(self) -> None:
+        verdict, seen = self.asked("e", "r")
+        assert verdict == Verdict.allow()
+        assert "Editing needs a terminal" in seen[2]
+
+    def test_what_keeps_it_from_asking_stops_the_run(self) -> None:
+        approver = Approver()
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(approver, ProposedCell("0", 1, "x"))
+            while approver.waiting is None:
+                time.sleep(0.001)
+
+            def ctrl_c(prompt: str) -> str:
+                raise KeyboardInterrupt
+
+            approver.ask(ctrl_c, lambda words: None)
+            assert waiting.result() == Verdict.stop()
+        approver.close()
+        assert approver(ProposedCell("0", 2, "x")) == Verdict.stop()
+
+
+class Terminal(io.StringIO):
+    """A standard input that says it is one."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 class TestJournal:
