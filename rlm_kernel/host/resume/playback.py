@@ -44,7 +44,7 @@ class Playback:
         """How many events come before the last attempt's first step."""
         self._left = deque(events)
         self._views = views
-        self._shift = time.time() - events[0].time
+        self._shift = time.time() - events[self._before - 1].time
         ends = [event for event in events[-1:] if isinstance(event, RunFinished)]
         self.end = ends[0] if ends else None
         answers = [e for e in events[self._before :] if isinstance(e, NodeAnswered) and e.node == "0"]
