@@ -29,24 +29,29 @@ if TYPE_CHECKING:
     from rlm_kernel.host.providers.available import providers as providers
     from rlm_kernel.host.providers.scripted import ScriptedModel as ScriptedModel
     from rlm_kernel.host.resume.begin import fork as fork
-    from rlm_kernel.host.resume.begin import replay as replay
     from rlm_kernel.host.resume.begin import resume as resume
     from rlm_kernel.host.resume.names import give_names as give_names
+    from rlm_kernel.host.resume.replay import replay as replay
     from rlm_kernel.host.rlm import RLM as RLM
     from rlm_kernel.host.run import Run as Run
     from rlm_kernel.host.sandboxes import sandbox_names as sandbox_names
     from rlm_kernel.host.secret import Secret as Secret
     from rlm_kernel.host.tools import Source as Source
+    from rlm_kernel.host.verify import Approver as Approver
+    from rlm_kernel.host.verify import ProposedCell as ProposedCell
     from rlm_kernel.host.verify import SubCall as SubCall
     from rlm_kernel.host.verify import Verdict as Verdict
     from rlm_kernel.journal.runs import find as find
     from rlm_kernel.journal.runs import runs as runs
     from rlm_kernel.journal.saved import SavedRun as SavedRun
     from rlm_kernel.kernel.traces import without_our_frames as without_our_frames
+    from rlm_kernel.provenance.of_run import coverage as coverage
+    from rlm_kernel.provenance.of_run import evidence as evidence
     from rlm_kernel.sinks.otel import OTelSink as OTelSink
     from rlm_kernel.sinks.terminal import TerminalView as TerminalView
 
 _HOME = {
+    "Approver": "rlm_kernel.host.verify",
     "Completion": "rlm_kernel.host.completion",
     "ContextError": "rlm_kernel.errors",
     "LLMCallError": "rlm_kernel.errors",
@@ -57,6 +62,7 @@ _HOME = {
     "OwnRepl": "rlm_kernel.host.own.repl",
     "PlainResult": "rlm_kernel.host.plain",
     "Provider": "rlm_kernel.host.providers.available",
+    "ProposedCell": "rlm_kernel.host.verify",
     "RLM": "rlm_kernel.host.rlm",
     "RLMError": "rlm_kernel.errors",
     "Run": "rlm_kernel.host.run",
@@ -70,12 +76,14 @@ _HOME = {
     "ToolError": "rlm_kernel.errors",
     "Verdict": "rlm_kernel.host.verify",
     "compare": "rlm_kernel.comparing",
+    "coverage": "rlm_kernel.provenance.of_run",
+    "evidence": "rlm_kernel.provenance.of_run",
     "find": "rlm_kernel.journal.runs",
     "fork": "rlm_kernel.host.resume.begin",
     "from_paths": "rlm_kernel.host.inputs.paths",
     "give_names": "rlm_kernel.host.resume.names",
     "providers": "rlm_kernel.host.providers.available",
-    "replay": "rlm_kernel.host.resume.begin",
+    "replay": "rlm_kernel.host.resume.replay",
     "resume": "rlm_kernel.host.resume.begin",
     "runs": "rlm_kernel.journal.runs",
     "sandbox_names": "rlm_kernel.host.sandboxes",

@@ -181,13 +181,14 @@ class Bind:
 
     ``tools`` maps names to the documentation of host functions, ``values`` names to JSON values, ``secrets`` names the
     values that only the host knows. With ``keep_first`` later inputs and histories do not become ``context`` and
-    ``history``.
+    ``history``. Python's `random` begins with ``seed``, so that a run that is resumed or replayed draws the same.
     """
 
     tools: dict[str, str] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     secrets: list[str] = field(default_factory=list)
     keep_first: bool = False
+    seed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

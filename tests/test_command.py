@@ -72,6 +72,27 @@ def test_ctrl_c_ends_the_run_cleanly(book: Path, quiet: list[str]) -> None:
     assert not list(Path(tempfile.gettempdir()).glob(f"rlm-{process.pid}-*"))
 
 
+def approving(book: Path, said: str, script: list[str]) -> subprocess.CompletedProcess[str]:
+    """Ask with ``--approve``, and answer its questions."""
+    with FakeServer(script) as server:
+        options = ["-m=openai/any", "--base-url", server.openai_url, "--approve"]
+        command = [sys.executable, "-m", "rlm_kernel", "ask", "Who?", str(book), *options]
+        return subprocess.run(command, input=said, capture_output=True, text=True, timeout=50)
+
+
+def test_each_cell_is_approved_by_who_sits_there(book: Path) -> None:
+    bad = "```repl\nprint('\x1b]0;owned\x07' + 'it ran')\n```"
+    done = approving(book, "what?\ns\nnot like that\nr\n", [bad, ANSWER])
+    assert (done.returncode, done.stdout.strip()) == (0, "butler.")
+    assert "Cell 1\nprint('' + 'it ran')\n[r]un, [e]dit, [s]kip, s[t]op: Please answer" in done.stderr
+    assert "Cell 2\nanswer['content']" in done.stderr
+    assert "\x1b]0" not in done.stderr
+    stopped = approving(book, "t\n", [ANSWER])
+    assert (stopped.returncode, stopped.stdout.strip()) == (130, "")
+    nobody = approving(book, "", [ANSWER])
+    assert nobody.returncode == 130
+
+
 def test_the_magic_works_in_a_terminal(tmp_path: Path, book: Path) -> None:
     with FakeServer([ANSWER]) as server:
         script = tmp_path / "ask.ipy"

@@ -38,6 +38,13 @@ MAY_IMPORT = {
         "rlm_kernel.sinks.text",
         "rlm_kernel.host.parse",
     },
+    "rlm_kernel/provenance": {
+        "rlm_kernel.provenance",
+        "rlm_kernel.events",
+        "rlm_kernel.journal",
+        "rlm_kernel.sinks.text",
+        "rlm_kernel.host.resume",
+    },
     "rlm_kernel/imports": {"rlm_kernel.imports", "rlm_kernel.events", "rlm_kernel.errors"},
     "rlm_kernel/journal": {
         "rlm_kernel.journal",

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from rlm_kernel.arguments import add_options, decoding, options
-from rlm_kernel.commands.following import follow
+from rlm_kernel.commands.following import add_approve, approving, follow
 
 RUN_HELP = "a run's id or the beginning of it, its directory, or last"
 
@@ -24,6 +24,8 @@ def add(commands: Any) -> None:
         command.add_argument("name", metavar="RUN", help=RUN_HELP)
         command.add_argument("--context", nargs="+", metavar="FILE_OR_DIR", help="the input, where it is another one")
         command.add_argument("-q", "--quiet", action="store_true", help="print the answer only")
+        if command is not replay:
+            add_approve(command)
         add_options(command)
         command.set_defaults(run=run)
 
@@ -31,8 +33,9 @@ def add(commands: Any) -> None:
 def _resume(arguments: argparse.Namespace) -> int:
     from rlm_kernel import resume
 
-    run = resume(arguments.name, _context(arguments), **options(arguments))
-    return follow(run.start(), quiet=arguments.quiet)
+    approver, approve = approving(arguments)
+    run = resume(arguments.name, _context(arguments), **options(arguments) | approve)
+    return follow(run.start(), quiet=arguments.quiet, approver=approver)
 
 
 def _replay(arguments: argparse.Namespace) -> int:
@@ -45,8 +48,10 @@ def _replay(arguments: argparse.Namespace) -> int:
 def _fork(arguments: argparse.Namespace) -> int:
     from rlm_kernel import fork
 
-    run = fork(arguments.name, arguments.turn, _context(arguments), question=arguments.question, **options(arguments))
-    return follow(run.start(), quiet=arguments.quiet)
+    approver, approve = approving(arguments)
+    changes = options(arguments) | approve
+    run = fork(arguments.name, arguments.turn, _context(arguments), question=arguments.question, **changes)
+    return follow(run.start(), quiet=arguments.quiet, approver=approver)
 
 
 def _context(arguments: argparse.Namespace) -> Any:

@@ -87,6 +87,11 @@ class TreeBuilder:
         self._use(self._node(event.node), event.usage, event.recorded)
 
     @_fold.register
+    def _(self, event: events.CellChecked) -> None:
+        if event.verdict == "rewrite":
+            self._node(event.node).notes.append(f"Cell {event.cell} was changed before it ran.")
+
+    @_fold.register
     def _(self, event: events.CellStarted) -> None:
         cell = self._cells[event.node, event.cell] = Cell(event.cell, event.code)
         iteration = self._iteration(event.node, event.iteration)

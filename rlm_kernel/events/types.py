@@ -14,37 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from rlm_kernel.events.base import SCHEMA_VERSION as SCHEMA_VERSION
+from rlm_kernel.events.base import CellStatus as CellStatus
+from rlm_kernel.events.base import Event as Event
+from rlm_kernel.events.base import Kind as Kind
+from rlm_kernel.events.base import StopReason as StopReason
 from rlm_kernel.events.values import Message, Usage
-
-SCHEMA_VERSION = 2
-"""2: what resume needs: keys of calls, what was served from the journal, the input. `rlm_kernel.journal` reads all."""
-
-Kind = Literal["llm", "rlm"]
-StopReason = Literal[
-    "answered",
-    "max_iterations",
-    "max_calls",
-    "max_tokens",
-    "max_cost",
-    "max_seconds",
-    "max_errors",
-    "max_repeats",
-    "max_restarts",
-    "max_journal_mb",
-    "cancelled",
-    "error",
-]
-CellStatus = Literal["ok", "error", "interrupted", "timeout", "died"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
-    """What every event has."""
-
-    type: ClassVar[str]
-    node: str = "0"
-    seq: int = -1
-    time: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,6 +114,18 @@ class ModelReplied(Event):
     """Why it ended, where the provider says so: ``length`` when it was cut off."""
     recorded: bool = False
     """Whether an earlier attempt had paid for it; its ``usage`` is in that of `RunResumed`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellChecked(Event):
+    """Whoever approves cells has looked at one that is about to run. What runs is in the `CellStarted` that follows."""
+
+    type: ClassVar[str] = "cell_checked"
+    cell: int
+    verdict: Literal["allow", "refuse", "rewrite"]
+    code: str
+    """As the model wrote it."""
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

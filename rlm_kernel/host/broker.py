@@ -146,7 +146,7 @@ class Broker:
         number, started, name = next(self._numbers), time.monotonic(), call.tool[:NAME_CHARACTERS]
         bus.emit(events.ToolStarted(node=node.id, call=number, tool=name, arguments=arguments, cell=node.running_cell))
         if (recorded := node.recorded.tool(name, arguments)) is not None:
-            bus.emit(replace(recorded, node=node.id, call=number, recorded=not node.recorded.strict))
+            bus.emit(replace(recorded, node=node.id, call=number, recorded=True))
             ended_well = recorded.status == "ok"
             return wire.CallResult(text=recorded.text) if ended_well else wire.CallResult(error=recorded.text)
         status, text, result = "cancelled", "", wire.CallResult(error="The call was cancelled.")

@@ -72,7 +72,7 @@ class Dialogue:
         replied = self._recorded.reply(last)
         if replied is not None:
             self._ledger.account.use_recorded(replied.usage, paid=not self._recorded.strict)
-            bus.emit(replace(replied, node=node, iteration=iteration, recorded=not self._recorded.strict))
+            bus.emit(replace(replied, node=node, iteration=iteration, recorded=True))
         else:
             started = time.monotonic()
             reply = await self._complete(self.history, on_text)
@@ -136,7 +136,7 @@ class Dialogue:
             dropped=len(rest),
             messages=tuple(self.history[self._opening :]),
             usage=usage,
-            recorded=recorded is not None and not self._recorded.strict,
+            recorded=recorded is not None,
         )
         await self._shared.bus.emit_paid(compacted, time.monotonic() - started)
 

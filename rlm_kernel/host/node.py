@@ -18,6 +18,7 @@ from rlm_kernel.host.answers.acceptance import Acceptance
 from rlm_kernel.host.answers.answer import Answer
 from rlm_kernel.host.broker import Broker
 from rlm_kernel.host.dialogue import Dialogue
+from rlm_kernel.host.execution import Execution
 from rlm_kernel.host.ledger import Ledger
 from rlm_kernel.host.parse import Cells
 from rlm_kernel.host.prompts import CellRecord, Scene, ToolDoc, Turn
@@ -25,9 +26,6 @@ from rlm_kernel.host.providers import Model
 from rlm_kernel.host.repl import Repl
 from rlm_kernel.host.resume.recorded import Recorded
 from rlm_kernel.host.shared import Shared, Task
-
-CELL_OUTPUT_CHARACTERS = 1_000_000
-"""What the host keeps of one cell's output; the rest is dropped and said to be."""
 
 
 class Node:
@@ -49,6 +47,8 @@ class Node:
         The root model; by default the one of the node's depth.
     recorded
         What the journal holds of it, where the run goes on from one.
+    seed
+        What `random` in its REPL begins with.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Node:
         repl: Repl | None = None,
         model: Model | None = None,
         recorded: Recorded | None = None,
+        seed: str = "",
     ) -> None:
         self.shared = shared
         self.ledger = ledger
@@ -71,7 +72,7 @@ class Node:
         self.dialogue: Dialogue | None = None
         self.recorded = recorded or Recorded()
         self._model = model or shared.models.at(ledger.depth)
-        self._own_repl = repl is None
+        self._own_repl, self._seed = repl is None, seed
         self._started = time.monotonic()
         self._ids = itertools.count(1)
         self._acceptance = Acceptance(task.answer_type, shared.options.finals, self.execute)
@@ -79,15 +80,16 @@ class Node:
         """Turns in a row that failed, and that were the same."""
         self._last_turn: Any = None
         self._restarts = 0
-        self.broker = Broker(self)
+        self.broker, self.execution = Broker(self), Execution(self)
         file = inputs.single_file(task.context)
         tools = shared.sub_tools if ledger.depth else shared.tools
         self.tools = tools
         self.repl = repl or Repl(shared.options, shared.box, tools, () if file is None else (file,))
 
-    def child(self, task: Task, node_id: str, model: Model, recorded: Recorded | None = None) -> Node:
-        """Return a node one level down, with everything inherited but the model."""
-        return Node(self.shared, self.ledger.child(), task, node_id, model=model, recorded=recorded)
+    def child(self, task: Task, node_id: str, model: Model, recorded: Recorded | None, key: str) -> Node:
+        """Return a node one level down, with everything inherited but the model; ``key`` tells it from its siblings."""
+        seed = f"{self._seed} {key}"
+        return Node(self.shared, self.ledger.child(), task, node_id, model=model, recorded=recorded, seed=seed)
 
     async def remember(self) -> None:
         """Put the messages into the REPL, for the conversation's next completion."""
@@ -99,7 +101,7 @@ class Node:
         return f"{self.id}.{next(self._ids)}"
 
     async def __aenter__(self) -> Node:
-        self.repl.serve = self.broker.serve
+        self.repl.serve, self.repl.seed = self.broker.serve, self._seed
         if self.dialogue is not None:  # it goes on
             return self
         try:
@@ -160,38 +162,16 @@ class Node:
             await self.repl.set_history(self.dialogue.record)
 
     async def execute(self, code: str) -> CellRecord:
-        """Run one cell and tell the stream."""
-        bus, cell, record, room = self.shared.bus, next(self.repl.cells), CellRecord(), CELL_OUTPUT_CHARACTERS
-
-        def on_output(kind: str, data: dict[str, Any]) -> None:
-            nonlocal room
-            size = sum(len(str(value)) for value in data.values())
-            if room <= 0:
-                return
-            room -= size
-            if room <= 0:
-                kind, data = "stderr", {"text/plain": _cut(data, room + size)}
-            record.add(kind, data)
-            bus.emit(events.CellOutput(node=self.id, cell=cell, kind=kind, data=data))  # type: ignore[arg-type]
-
-        bus.emit(events.CellStarted(node=self.id, iteration=self.ledger.iterations, cell=cell, code=code))
-        self.running_cell = cell
-        try:
-            result = await self.repl.session.execute(code, on_output)
-        finally:
-            self.running_cell = None
-        bus.emit(events.CellFinished(node=self.id, cell=cell, status=result.status, seconds=result.seconds))
-        record.status, record.report = result.status, result.report
-        self._say_what_differs(cell, code, record)
-        if result.restart is not None:
-            record.restart, record.lost, self.repl.variables = result.restart, self.repl.variables, {}
-            bus.emit(events.Note(node=self.id, text=f"The kernel was restarted: {result.restart}."))
+        """Run one cell, and take what it says of the answer and the variables."""
+        record = await self.execution.run(code)
+        if record.restart is not None:
+            record.lost, self.repl.variables = self.repl.variables, {}
             self._restarts += 1
             self.ledger.check_restarts(self._restarts)
-        if result.report is not None:
-            self.repl.variables = result.report.variables
-            if result.report.text:
-                self.best = Answer.of_report(result.report)
+        if record.report is not None:
+            self.repl.variables = record.report.variables
+            if record.report.text:
+                self.best = Answer.of_report(record.report)
         return record
 
     def diverge(self, reason: str, cell: int | None) -> None:
@@ -199,13 +179,6 @@ class Node:
         if not self.recorded.diverged:
             self.recorded.diverged = reason
             self.shared.bus.emit(events.Diverged(node=self.id, reason=reason, cell=cell))
-
-    def _say_what_differs(self, cell: int, code: str, record: CellRecord) -> None:
-        difference = self.recorded.difference(cell, code, record)
-        if difference is not None and difference.diverges:
-            self.diverge(difference.text, cell)
-        elif difference is not None:
-            self.shared.bus.emit(events.Note(node=self.id, text=difference.text))
 
     async def accepted_answer(self, text: str, records: Sequence[CellRecord]) -> Answer | None:
         """Return what the turn answers, if it does; why it does not, the model hears with its next observation."""
@@ -282,8 +255,3 @@ class Node:
             answer_schema=None if self.task.answer_type is None else self.task.answer_type.schema,
             depth=self.ledger.depth,
         )
-
-
-def _cut(data: dict[str, Any], room: int) -> str:
-    text = str(data.get("text/plain", ""))
-    return f"{text[: max(room, 0)]}\n... output beyond {CELL_OUTPUT_CHARACTERS:,} characters was dropped.\n"

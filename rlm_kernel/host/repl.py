@@ -31,6 +31,8 @@ class Repl:
     ----------
     serve
         Answers what cells ask for; whoever uses the REPL sets it.
+    seed
+        What `random` begins with in each completion.
     contexts
         What each input is, in order: ``context_0``, ``context_1``, ...
     histories
@@ -39,13 +41,13 @@ class Repl:
 
     def __init__(self, options: Options, box: Box, tools: Tools, files: tuple[Path, ...] = ()) -> None:
         self.serve: Serve | None = None
+        self.seed = ""
         self.contexts: list[wire.Loaded] = []
         self.histories = 0
         self.variables: dict[str, str] = {}
         """The user's, when the last cell ended."""
         self.cells = itertools.count(1)
-        self.last_input: PreparedInput | None = None
-        """The input that was loaded last."""
+        self._not_kept: list[PreparedInput] = []
         self._options = options
         self._tools = tools
         self.session = Session(box, options.cell_seconds, self._serve, files)
@@ -95,12 +97,17 @@ class Repl:
         """Put what compaction took out of the messages into the REPL, as ``history``."""
         await self._load_json("history", list(turns))
 
+    def new_inputs(self) -> list[PreparedInput]:
+        """Return what was loaded since this was asked last, for a journal to keep."""
+        new, self._not_kept = self._not_kept, []
+        return new
+
     async def close(self) -> None:
         """End the kernel. Safe to call at any time, and twice."""
         await self.session.close()
 
     def _names(self) -> wire.Bind:
-        return replace(self._tools.bind(), keep_first=self._options.compat == "rlms")
+        return replace(self._tools.bind(), keep_first=self._options.compat == "rlms", seed=self.seed)
 
     async def _prepared(self, context: Any) -> wire.Load:
         name = f"context_{len(self.contexts)}"
@@ -120,7 +127,7 @@ class Repl:
             context_format=options.context_format,
         )
         own = isinstance(context, Path) and context.is_file()
-        self.last_input = PreparedInput(load, context.absolute() if own else session.inputs / name, own)
+        self._not_kept.append(PreparedInput(load, context.absolute() if own else session.inputs / name, own))
         return load
 
     async def _load_json(self, name: str, value: Any) -> None:

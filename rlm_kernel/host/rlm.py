@@ -15,6 +15,7 @@ from rlm_kernel.host.options import ModelLike, Options
 from rlm_kernel.host.plain import PlainResult, plain_calls
 from rlm_kernel.host.resume import begin
 from rlm_kernel.host.resume.begin import SavedLike
+from rlm_kernel.host.resume.replay import replay
 from rlm_kernel.host.run import Run
 from rlm_kernel.host.shared import CHILD_QUESTION, Shared
 from rlm_kernel.host.tools import Tools
@@ -127,7 +128,7 @@ class RLM:
     @classmethod
     def replay(cls, run: SavedLike, context: Any = None, **changes: Any) -> Completion:
         """Do the same as a run did, with no model at all; see `rlm_kernel.replay`."""
-        return begin.replay(run, context, **changes).start().result()
+        return replay(run, context, **changes).start().result()
 
     @classmethod
     def fork(

@@ -9,7 +9,8 @@ import logging
 import queue
 import secrets
 import time
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from rlm_kernel.events.types import Event, Note, RunContinued, RunFinished, RunS
 from rlm_kernel.host import engine, inputs, loop
 from rlm_kernel.host.answers.answer import Answer
 from rlm_kernel.host.answers.answer_type import AnswerType
-from rlm_kernel.host.bus import Bus
+from rlm_kernel.host.bus import Bus, Sink
 from rlm_kernel.host.completion import Completion
 from rlm_kernel.host.conversation import Conversation
 from rlm_kernel.host.ledger import Ledger
@@ -85,10 +86,11 @@ class Run:
         self._again = again
         self._tree = TreeBuilder()
         self._journal = Journal(self.directory) if again is None else again.journal
-        views = [self._tree.apply, self._put, self._tell]
-        self._bus = Bus(views) if self._journal is None else Bus([self._journal, *views], self._journal.commit)
+        commit = None if self._journal is None else self._journal.commit
+        self._bus = Bus(self._sinks([self._tree.apply, self._put, self._tell]), commit)
         self._shared = Shared.of(options, self._bus, None if conversation is None else conversation.box)
         self._bus.redact = self._shared.redactor.event
+        self._shared.verifiers.approval.stop = self.cancel
         self._ledger = Ledger(options, self._shared.models.prices)
         self._node: Node | None = None
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
@@ -235,16 +237,22 @@ class Run:
         assert self.completion is not None
         return self.completion
 
+    def _sinks(self, views: Sequence[Sink]) -> Sequence[Sink]:
+        """Return what hears the engine."""
+        return views if self._journal is None else [self._journal, *views]
+
     async def _answered(self) -> StopReason:
         conversation = self._conversation
+        past = None if self._again is None else self._again.recording
+        recorded, seed = (None, self.id) if past is None else (past.root, past.first_run)
+        node = partial(Node, self._shared, self._ledger, self._task, recorded=recorded, seed=seed)
         if conversation is None:
-            recorded = None if self._again is None else self._again.recording.root
-            self._node = Node(self._shared, self._ledger, self._task, recorded=recorded)
+            self._node = node()
             async with self._node, self._keeping_input():
                 return (await engine.run(self._node)).stop_reason
         async with conversation.turn():
             if self._node is None:
-                self._node = Node(self._shared, self._ledger, self._task, repl=conversation.repl)
+                self._node = node(repl=conversation.repl)
             conversation.last = self.id
             async with self._node, self._keeping_input():
                 answer = await engine.run(self._node)
@@ -257,11 +265,9 @@ class Run:
 
     def _keeping_input(self) -> contextlib.AbstractAsyncContextManager[None]:
         assert self._node is not None
-        again = self._again
-        known = again is not None and (
-            again.journal is None or (again.recording.input is not None and not again.other_input)
-        )
-        prepared = None if known else self._node.repl.last_input
+        again, prepared = self._again, self._node.repl.new_inputs()
+        if again is not None and (again.journal is None or (again.recording.inputs and not again.other_input)):
+            prepared = []  # they are there
         return keeping(self._bus, self.directory, prepared, self._shared.redactor)
 
     async def _end(self, reason: StopReason, error: str | None) -> None:
@@ -280,14 +286,14 @@ class Run:
             finally:
                 if self._journal is not None:
                     self._journal.close()
-                best = Answer() if node is None else node.best
+                best, tree = Answer() if node is None else node.best, self._tree.tree
                 self.completion = Completion(
                     answer=best.result,
                     text=best.text,
                     stop_reason=reason,
-                    usage=ledger.usage,
-                    seconds=ledger.seconds,
-                    tree=self._tree.tree,
+                    usage=tree.usage,
+                    seconds=tree.seconds,
+                    tree=tree,
                     run_dir=self.directory,
                 )
                 self._put(None)

@@ -45,7 +45,7 @@ class Shared:
         OptionError
             A model, its key, a price, a tool, a secret or a hook is missing or cannot work.
         """
-        verifiers = Verifiers(options.before_call, options.after_call)
+        verifiers = Verifiers(options.before_call, options.after_call, options.approve)
         models = Models(options, verifiers.models)
         tools = Tools.of(options.tools, private=models.secrets)
         sub_tools = tools if options.sub_tools is None else Tools.of(options.sub_tools, private=models.secrets)

@@ -69,6 +69,8 @@ class InFlight:
 
     def __init__(self, node: Node, children: asyncio.Semaphore, recorded: RecordedCall | None = None) -> None:
         self.call = ""
+        self.place = 0
+        """Among the node's calls that ask the same."""
         self.usage = Usage()
         self.cached: bool | None = None
         """Whether every try was answered by an earlier call."""
@@ -227,7 +229,8 @@ class InFlight:
         else:
             task = Task(job.prompt, job.upload, answer_type, job.source)
         recorded = None if self._recorded is None else self._recorded.node
-        async with self._children, self._node.child(task, self.call, job.model, recorded) as child:
+        key = f"{job.key}.{self.place}"
+        async with self._children, self._node.child(task, self.call, job.model, recorded, key) as child:
             answer = await engine.run(child)
         if not answer.text:
             raise RLMError(f"The child ended without an answer ({answer.stop_reason}).")
@@ -258,7 +261,8 @@ class InFlight:
 
     def _tell(self, when: Literal["before", "after"], hook: str, verdict: Verdict) -> None:
         reason = f"{hook}: {verdict.reason}" if verdict.reason else hook
-        node, call, kind = self._node.id, self.call, verdict.kind
+        node, call = self._node.id, self.call
+        kind = "refuse" if verdict.kind == "stop" else verdict.kind
         self._shared.bus.emit(events.CallChecked(node=node, call=call, when=when, verdict=kind, reason=reason))
 
 

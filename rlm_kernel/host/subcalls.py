@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from rlm_kernel import wire
 from rlm_kernel.errors import LimitReached, RLMError
@@ -16,6 +17,9 @@ from rlm_kernel.host.subcall import InFlight, Job
 if TYPE_CHECKING:
     from rlm_kernel.host.node import Node
 
+CANCELLED_SECONDS = 30.0
+"""How much longer than in the journal a replay lets a call wait that was cancelled there."""
+
 
 class SubCalls:
     """Answers the sub-calls of one node."""
@@ -24,6 +28,8 @@ class SubCalls:
         self._node = node
         self._shared = node.shared
         self._children = asyncio.Semaphore(node.ledger.limits.max_children)
+        self._new: Counter[str] = Counter()
+        """How often each key was asked that is not in the journal."""
 
     def knows(self, job: Job) -> bool:
         """Whether a job costs nothing, because an earlier one answers it."""
@@ -40,29 +46,26 @@ class SubCalls:
             node.ledger.account.record(job.prompt)
         except LimitReached as limit:
             return wire.CallResult.failed(limit)
-        flight.call = node.next_call_id()
+        flight.call, flight.place = node.next_call_id(), self._place(key, recorded)
         serves = recorded is not None and self._serves(recorded)
-        source = None if recorded is None or node.recorded.strict else recorded.request.seq
         bus.emit(
             events.CallRequested(
                 node=node.id,
                 call=flight.call,
                 kind=job.kind,
-                model=recorded.request.model
-                if recorded is not None and (serves or node.recorded.strict)
-                else job.model.name,
+                model=recorded.request.model if recorded is not None and serves else job.model.name,
                 prompt=job.prompt,
                 cell=node.running_cell,
                 key=key,
-                source=source,
+                source=None if recorded is None else recorded.request.seq,
             )
         )
         if recorded is not None and serves:
             return self._served(job, flight, recorded)
         status, text, result = "cancelled", "", wire.CallResult(error="The call was cancelled.")
         try:
-            if recorded is None and node.recorded.strict:
-                raise RLMError("This call is not recorded, and a replay asks no model.")
+            if node.recorded.strict:
+                await _missing(recorded)
             text = await flight.go(job)
             node.ledger.account.record(text)
             status, result = "ok", wire.CallResult(text=text)
@@ -94,24 +97,29 @@ class SubCalls:
             node.diverge(f"Cell {node.running_cell} asks for what is not in the journal.", node.running_cell)
         return found
 
+    def _place(self, key: str, recorded: RecordedCall | None) -> int:
+        """Return which of the node's calls of that key it is; the same one in each attempt."""
+        if recorded is not None:
+            return recorded.place
+        self._new[key] += 1
+        return len(self._node.recorded.calls.get(key, ())) + self._new[key] - 1
+
     def _serves(self, recorded: RecordedCall) -> bool:
-        """Whether the journal has the result. A replay runs the cells of children, too."""
+        """Whether the journal has the result. In a replay what has failed fails again."""
         if recorded.finished is None:
             return False
-        if self._node.recorded.strict:
-            return not recorded.node.started or recorded.finished.cached
-        return recorded.finished.status == "ok"
+        status = recorded.finished.status
+        return status == "ok" or (status == "error" and self._node.recorded.strict)
 
     def _served(self, job: Job, flight: InFlight, recorded: RecordedCall) -> wire.CallResult:
         """Give the result that the journal has, and tell the stream."""
         node, bus, finished = self._node, self._shared.bus, recorded.finished
         assert finished is not None
-        strict = node.recorded.strict
         for check in recorded.checks:
             bus.emit(replace(check, node=node.id, call=flight.call))
-        node.ledger.account.use_recorded(finished.usage, paid=not strict)
+        node.ledger.account.use_recorded(finished.usage, paid=not node.recorded.strict)
         node.ledger.account.calls += recorded.node.calls_made
-        bus.emit(replace(finished, node=node.id, call=flight.call, recorded=not strict))
+        bus.emit(replace(finished, node=node.id, call=flight.call, recorded=True))
         if finished.status == "ok":
             if job.kind == "llm" or (recorded.node.ended is not None and recorded.node.ended.stop_reason == "answered"):
                 flight.remember(job, finished.text)
@@ -120,3 +128,12 @@ class SubCalls:
         if hit is not None and finished.text == str(limit := LimitReached(hit.limit, hit.maximum)):
             return wire.CallResult.failed(limit)
         return wire.CallResult(error=finished.text)
+
+
+async def _missing(recorded: RecordedCall | None) -> NoReturn:
+    """Fail, because a replay asks no model; what was cancelled in the journal waits to be so again."""
+    if recorded is None:
+        raise RLMError("This call is not recorded, and a replay asks no model.")
+    seconds = 0.0 if recorded.finished is None else recorded.finished.seconds
+    await asyncio.sleep(CANCELLED_SECONDS + seconds)
+    raise RLMError("In the journal this call was cancelled, and here nobody has.")

@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import os
 import platform
+import random
 import signal
 import sys
 import threading
@@ -90,6 +91,7 @@ class RLMKernel(IPythonKernel):
         """Give the REPL the caller's tools and values."""
         bind = wire.decode(wire.Bind, parent["content"])
         self.namespace.give(names_of(bind, self.bridge), keep_first=bind.keep_first)
+        random.seed(bind.seed or None)
         self.session.send(stream, "rlm_bind_reply", {}, parent, ident=ident)
 
     def dispatch_control(self, msg: list[zmq.Frame]) -> Any:

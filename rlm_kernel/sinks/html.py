@@ -36,7 +36,16 @@ PAGE_CHARACTERS = 800_000
 LISTED_CALLS = 100
 """Calls listed below one cell."""
 
-_ICONS = {None: "●", "ok": "✓", "error": "✗", "interrupted": "■", "timeout": "⧖", "died": "✗", "cancelled": "■"}
+_ICONS = {
+    None: "●",
+    "ok": "✓",
+    "error": "✗",
+    "interrupted": "■",
+    "timeout": "⧖",
+    "died": "✗",
+    "skipped": "↷",
+    "cancelled": "■",
+}
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 _IMAGES = ("image/png", "image/jpeg")
 _MARKUP_CHARACTERS = 200  # around one text, styles included, about

@@ -273,6 +273,7 @@ CODE = [
     "child = rlm_query('what is it?', context=parts)\nprint(child, double(4), add(1, 2))",
     "for word in ('one', 'two'):\n    print(await allm_query(word))",
     "llm_query('fails')",
+    "import random\nprint(llm_query(str(random.random())))",
     "answer['content'] = child\nanswer['ready'] = True\nprint(sorted(set(context.split())))",
 ]
 

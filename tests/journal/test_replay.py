@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import rlm_kernel
-from rlm_kernel import RLM, ModelError, OptionError, ScriptedModel
+from rlm_kernel import RLM, ModelError, OptionError, RLMError, ScriptedModel
 from rlm_kernel.events.tree import fold
 from rlm_kernel.journal import Journal, SavedRun, find, read
 from tests.host.script import cell, done
@@ -39,7 +39,7 @@ class TestTheSameTree:
         root = ScriptedModel([reply(BATCH), reply(cell("1 / 0")), reply("No cell."), reply(done("parts[0]"))])
         await replayed_the_same(model=root, sub_model=Counting("part 2"))
 
-    async def test_of_children_whose_cells_run_again(self) -> None:
+    async def test_of_children(self) -> None:
         child = ScriptedModel([reply(cell("found = llm_query(context)\nprint(found)")), reply(done("found"))] * 3)
         root = ScriptedModel([reply(cell("kids = [rlm_query(f'task {n}') for n in range(3)]")), reply(done("kids"))])
         await replayed_the_same(model=root, child_model=child, sub_model=Counting(), max_depth=2)
@@ -81,13 +81,17 @@ class TestTheSameTree:
 
 
 async def test_what_is_not_recorded_is_an_error_and_no_model_is_asked() -> None:
-    run = await stopped(reply(BATCH))
-    with pytest.raises(ModelError, match=r"not recorded, and a replay asks no model\. The journal ends here\."):
-        await rlm_kernel.replay(run)
     code = "import uuid\nprint(llm_query(f'call {uuid.uuid4()}'))"
     root = ScriptedModel([reply(cell(code)), reply(done("1"))])
     completion = await RLM(root, sub_model=Counting()).acompletion("q", "c")
     with pytest.raises(ModelError, match="asks no model. Cell 1 asks for what is not in the journal."):
+        await rlm_kernel.replay(completion.run_dir)
+
+
+async def test_another_answer_than_in_the_journal_is_an_error() -> None:
+    root = ScriptedModel([reply(cell("import uuid")), reply(done("str(uuid.uuid4())"))])
+    completion = await RLM(root).acompletion("q", "c")
+    with pytest.raises(ModelError, match=rf"in the journal it is '{completion.answer}' \(answered\)"):
         await rlm_kernel.replay(completion.run_dir)
 
 
@@ -97,7 +101,7 @@ async def test_a_replay_needs_no_model_no_key_and_no_tool(monkeypatch: pytest.Mo
     first = json.loads(lines[0])
     first["options"] |= {"model": "openai/gpt-5-mini", "not_saved": ["tools"]}
     run.directory.joinpath("events.jsonl").write_text("\n".join([json.dumps(first), *lines[1:]]) + "\n")
-    with pytest.raises(ModelError, match="The journal ends here"):
+    with pytest.raises(RLMError, match="^the network is down$"):
         await rlm_kernel.replay(run)
 
 

@@ -318,7 +318,7 @@ class TestWhatIsMissing:
             first = await rlm.acompletion("a", "c")
             second = await rlm.acompletion("b")
         assert (await rlm_kernel.resume(first.run_dir, model=ScriptedModel([]))).answer == 1
-        with pytest.raises(RLMError, match="in a conversation, and that REPL is gone"):
+        with pytest.raises(RLMError, match="has the REPL of a conversation, which is gone"):
             rlm_kernel.resume(second.run_dir, model=ScriptedModel([]))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rlm_kernel.errors import OptionError
-from rlm_kernel.host.checks import Number, check_choice, check_text
+from rlm_kernel.host.checks import Number, check_choice, check_function, check_text
 
 PROMPTS = ("default", "cost_warning", "small_context", "small_model")
 COMPAT = ("rlms",)
@@ -39,6 +39,9 @@ class LoopOptions:
         ``False`` takes the sub-calls away: a REPL only.
     compaction
         The part of the model's window that is filled when the history is summarized; ``None`` for never.
+    approve
+        Looks at each cell before it runs: a function, sync or async, from a `ProposedCell` to a `Verdict` (``None`` and
+        ``True`` run it, ``False`` skips it). ``max_seconds`` goes on meanwhile.
     compat
         ``rlms`` talks to the model as the library of that name does, for models trained with it.
     """
@@ -53,12 +56,14 @@ class LoopOptions:
     finals: bool = False
     sub_calls: bool = True
     compaction: float | None = 0.85
+    approve: Callable[[Any], Any] | None = None
     compat: str | None = None
 
     def check_loop(self) -> None:
         """Refuse what cannot work."""
         check_choice("prompt", self.prompt, PROMPTS)
         check_choice("cells", self.cells, ("all", "first"))
+        check_function("approve", self.approve)
         if self.compat is not None:
             check_choice("compat", self.compat, COMPAT)
         for name in ("system_prompt", "user_prologue", "setup_code"):

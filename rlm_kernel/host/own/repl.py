@@ -140,13 +140,11 @@ class OwnRepl:
         if self._update is not None and threading.current_thread() is threading.main_thread():
             self._update()
 
-    def _prepared(self) -> PreparedInput | None:
-        """Return the newest input as a file that the journal can keep."""
-        if not self._inputs:
-            return None
-        newest = self._inputs[-1]
-        newest.prepared = newest.prepared or self._prepare(newest)
-        return newest.prepared
+    def _prepared(self) -> list[PreparedInput]:
+        """Return the inputs as files that the journal can keep."""
+        for given in self._inputs:
+            given.prepared = given.prepared or self._prepare(given)
+        return [given.prepared for given in self._inputs if given.prepared is not None]
 
     def _prepare(self, given: _Input) -> PreparedInput:
         if self._folder is None:

@@ -63,7 +63,7 @@ class CellRun(Run):
     contexts
         What the inputs of the REPL are, in order.
     prepared
-        Makes the newest input ready to be kept in the journal; called in a thread.
+        Makes the inputs ready to be kept in the journal; called in a thread.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class CellRun(Run):
         options: Options,
         code: str,
         contexts: Sequence[wire.Loaded],
-        prepared: Callable[[], PreparedInput | None],
+        prepared: Callable[[], list[PreparedInput]],
     ) -> None:
         options = replace(options, max_depth=options.max_depth + 1)
         super().__init__(options, first_line(code, QUESTION_CHARACTERS) or "(an empty cell)")
@@ -138,7 +138,7 @@ class CellRun(Run):
     async def _answered(self) -> StopReason:
         nobody = ScriptedModel([], name="")
         try:
-            self._repl.last_input = await asyncio.to_thread(self._prepared)
+            self._repl.prepared = await asyncio.to_thread(self._prepared)
         except RLMError as error:  # the person has changed it since
             self._bus.emit(Note(text=f"The input is not in the journal: {error}"))
         self._node = node = Node(self._shared, self._ledger, Task(self.question, None), repl=self._repl, model=nobody)
@@ -164,8 +164,13 @@ class _OwnRepl(Repl):
         self.histories = 0
         self.variables: dict[str, str] = {}
         self.cells = itertools.count(1)
-        self.last_input: PreparedInput | None = None
+        self.seed = ""
+        self.prepared: list[PreparedInput] = []
         self.session: Any = _OwnSession(Uploads(shared.box.path, shared.box.options.disk_mb << 20))
+
+    def new_inputs(self) -> list[PreparedInput]:
+        """Return the inputs: each cell has a journal of its own."""
+        return self.prepared
 
     async def renew(self, context: Any = None) -> None:
         """Leave everything as it is: the inputs and the ``answer`` are the person's."""

@@ -20,6 +20,7 @@ ENDINGS = {
     "interrupted": "The cell was interrupted.",
     "timeout": "The cell ran too long and was stopped.",
     "died": "The kernel died.",
+    "skipped": "The cell was not run.",
 }
 
 

@@ -54,7 +54,7 @@ class LocalModel:
         if options.base_url:
             raise OptionError(f"{self.name} runs on this machine and takes no base_url. For a server: llamacpp/NAME.")
         self._sampling: Mapping[str, Any] = options.sampling
-        self._context = weights.context_of(model)
+        self._context, self._slots = weights.context_of(model), weights.slots_of(model)
         if weights.is_file(model):
             self._weights = Path(model).expanduser().resolve()
         else:
@@ -85,7 +85,7 @@ class LocalModel:
         """Give the connection to a running server; a server that died is started again, at a new address."""
         server = self._server
         if server is None or not server.running:
-            server = await asyncio.to_thread(LlamaServer.of, self._weights, self._context)
+            server = await asyncio.to_thread(LlamaServer.of, self._weights, self._context, self._slots)
         stale = self._remote
         if stale is not None and server is self._server:
             return stale
@@ -112,7 +112,7 @@ class LlamaServer:
     _starting: ClassVar[threading.Lock] = threading.Lock()  # one start per weights file, whoever asks first
 
     @classmethod
-    def of(cls, path: Path, context: int) -> LlamaServer:
+    def of(cls, path: Path, context: int, slots: int = 1) -> LlamaServer:
         """Give the server of a weights file, starting it if none runs; blocks while the weights load.
 
         Raises
@@ -126,14 +126,15 @@ class LlamaServer:
                 return server
             if server is not None:
                 server.stop()  # it died: free its pipes
-            server = cls._running[path] = cls(path, context)
+            server = cls._running[path] = cls(path, context, slots)
             return server
 
-    def __init__(self, path: Path, context: int) -> None:
+    def __init__(self, path: Path, context: int, slots: int) -> None:
         program = ["-P", "-m", "rlm_kernel.host.providers.local_server"]
+        arguments = ["--model", str(path), "--context", str(context), "--slots", str(slots)]
         with tempfile.TemporaryFile() as errors:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, *program, "--model", str(path), "--context", str(context)],
+                [sys.executable, *program, *arguments],
                 stdin=subprocess.PIPE,  # its end of this pipe tells it that we are gone, even by SIGKILL
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -1,6 +1,6 @@
 """The process of a local model: llama.cpp's server on loopback, for as long as its parent lives.
 
-Run as ``python -m rlm_kernel.host.providers.local_server --model PATH --context TOKENS``. Once the model is
+Run as ``python -m rlm_kernel.host.providers.local_server --model PATH --context TOKENS --slots N``. Once the model is
 loaded it writes one JSON line to standard output: ``{"base_url": ..., "api_key": ...}``. The key keeps other
 users of the machine from the prompts. It ends when its standard input closes or its parent is gone.
 """
@@ -16,7 +16,6 @@ import sys
 import threading
 from typing import Any
 
-SLOTS = 4  # requests that are answered at once; more wait in llama.cpp's queue
 POLL_SECONDS = 1.0
 
 
@@ -25,13 +24,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
     parser.add_argument("--context", type=int, required=True)
+    parser.add_argument("--slots", type=int, required=True)
     arguments = parser.parse_args()
     # Before loading, which takes minutes for large weights and must end with the parent too.
     watcher = threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True)
     watcher.start()
     announcement = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what llama.cpp prints is not part of the announcement
-    server, key = serve(arguments.model, arguments.context)
+    server, key = serve(arguments.model, arguments.context, arguments.slots)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # standard error explains a failed start; later it would only grow
     os.dup2(2, 1)
     with announcement:
@@ -40,7 +40,7 @@ def main() -> None:
     watcher.join()
 
 
-def serve(model: str, context: int) -> tuple[Any, str]:
+def serve(model: str, context: int, slots: int) -> tuple[Any, str]:
     """Load the weights and listen on a free port; ``context`` is tokens per request."""
     import xllamacpp
 
@@ -50,8 +50,8 @@ def serve(model: str, context: int) -> tuple[Any, str]:
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [key]
-    params.n_parallel = SLOTS
-    params.n_ctx = context * SLOTS
+    params.n_parallel = slots
+    params.n_ctx = context * slots
     params.ui = False
     params.verbosity = 1
     return xllamacpp.Server(params), key

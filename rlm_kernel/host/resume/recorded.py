@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlm_kernel.errors import LimitReached, ModelError
+from rlm_kernel.errors import ModelError, RLMError
 from rlm_kernel.events import types as events
 from rlm_kernel.events.values import Usage
 from rlm_kernel.host.prompts.record import CellRecord
@@ -23,6 +23,10 @@ def call_key(kind: str, prompt: str, **others: Any) -> str:
     asked = {name: value for name, value in others.items() if value}
     text = json.dumps([kind, prompt, asked], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+class JournalEnds(RLMError):
+    """A replay has come to where the journal ends: what happened then came from outside."""
 
 
 KINDS = ("stdout", "stderr", "display_data", "execute_result", "error")
@@ -38,6 +42,8 @@ class RecordedCall:
     turn: int
     node: Recorded
     """Of a child RLM: what it has done."""
+    place: int
+    """Among the node's calls that ask the same."""
     finished: events.CallFinished | None = None
     checks: list[events.CallChecked] = field(default_factory=list)
     taken: bool = False
@@ -58,6 +64,8 @@ class RecordedCell:
 
     turn: int
     code: str
+    checked: events.CellChecked | None = None
+    """What whoever approves cells has said of it."""
     status: str | None = None
     printed: CellRecord = field(default_factory=CellRecord)
 
@@ -92,6 +100,8 @@ class Recorded:
     started: bool = False
     diverged: str = ""
     """Why its replies serve no more."""
+    differences: list[str] = field(default_factory=list)
+    """What cells have printed otherwise, in words."""
     _served: int = 0
 
     @property
@@ -121,10 +131,10 @@ class Recorded:
 
         Raises
         ------
-        LimitReached
-            In a replay: here the run had ended by a limit.
-        ModelError
+        JournalEnds
             In a replay: there is none.
+        ModelError
+            In a replay: there is none for a node that has gone another way.
         """
         while not self.diverged and self._served < len(self.replies):
             reply, was_last = self.replies[self._served]
@@ -134,11 +144,22 @@ class Recorded:
             if last == was_last:
                 return reply
         if self.strict:
-            if self.limit is not None and not self.diverged:
-                raise LimitReached(self.limit.limit, self.limit.maximum)
-            reason = self.diverged or "The journal ends here."
-            raise ModelError(f"The next reply is not recorded, and a replay asks no model. {reason}")
+            if not self.diverged:
+                raise JournalEnds("The journal ends here.")
+            raise ModelError(f"The next reply is not recorded, and a replay asks no model. {self.diverged}")
         return None
+
+    def begin(self, cell: int) -> None:
+        """Begin a cell.
+
+        Raises
+        ------
+        JournalEnds
+            In a replay: it had not come to its end.
+        """
+        recorded = self.cells.get(cell)
+        if self.strict and not self.diverged and (recorded is None or recorded.status is None):
+            raise JournalEnds(f"The journal ends in cell {cell}.")
 
     def call(self, key: str) -> RecordedCall | None:
         """Take a sub-call of that key: one that ended well, else one that was begun."""
@@ -157,6 +178,12 @@ class Recorded:
                 call.taken = True
                 return result
         return None
+
+    def check(self, cell: int, code: str) -> events.CellChecked | None:
+        """Return what was said of a cell that is proposed again: nobody is asked twice."""
+        before = self.cells.get(cell)
+        said = None if before is None or before.status is None else before.checked
+        return None if self.diverged or said is None or said.code != code else said
 
     def summary(self, iteration: int) -> events.Compacted | None:
         """Return the summary of the history that was made before a turn."""

@@ -22,8 +22,12 @@ class Recording:
         What the root node has done, in all attempts together.
     run, question, follows, options
         As the run began; ``options`` with what was changed since.
-    input
-        Where its input is.
+    first_run
+        The run that it was forked from, if it was; else itself.
+    continued
+        For a replay: the limits that were raised while it ran.
+    inputs
+        Where they are, by their names in the REPL.
     usage
         What all attempts have paid for.
     turns
@@ -36,10 +40,12 @@ class Recording:
 
     root: Recorded = field(default_factory=Recorded)
     run: str = ""
+    first_run: str = ""
     question: str = ""
     follows: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    input: events.InputKept | None = None
+    continued: list[dict[str, Any]] = field(default_factory=list)
+    inputs: dict[str, events.InputKept] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     turns: int = 0
     seconds: float = 0.0
@@ -72,6 +78,7 @@ class _Reader:
         self._calls: dict[str, RecordedCall] = {}
         self._tools: dict[tuple[str, int], RecordedTool] = {}
         self._cells: dict[tuple[str, int], RecordedCell] = {}
+        self._checked: dict[tuple[str, int], events.CellChecked] = {}
         self._asked: dict[str, list[bool]] = {}
         """Node -> its requests, each with whether it was for an answer only."""
 
@@ -82,6 +89,7 @@ class _Reader:
         match event:
             case events.RunStarted():
                 recording.run, recording.question, recording.options = event.run, event.question, event.options
+                recording.first_run = event.run
                 recording.follows = event.follows
                 self._started = event.time
             case events.RunResumed():
@@ -92,10 +100,13 @@ class _Reader:
                 if event.turns is not None:
                     recording.root.cut(event.turns)
             case events.RunContinued():
-                recording.options = recording.options | event.limits
+                if self._strict:
+                    recording.continued.append(event.limits)
+                else:
+                    recording.options = recording.options | event.limits
                 recording.root.limit = None
             case events.InputKept():
-                recording.input = event
+                recording.inputs[event.load["name"]] = event
             case events.RunFinished():
                 recording.usage = event.usage
             case _:
@@ -130,6 +141,8 @@ class _Reader:
                 node.limit = event
             case events.NodeFinished():
                 node.ended = event
+            case events.CellChecked():
+                self._checked[event.node, event.cell] = event
             case events.CellStarted() | events.CellOutput() | events.CellFinished():
                 self._of_cell(node, event)
             case _:
@@ -137,7 +150,9 @@ class _Reader:
 
     def _of_cell(self, node: Recorded, event: events.CellStarted | events.CellOutput | events.CellFinished) -> None:
         if isinstance(event, events.CellStarted):
-            cell = self._cells[event.node, event.cell] = RecordedCell(self._turn, event.code)
+            cell = self._cells[event.node, event.cell] = RecordedCell(
+                self._turn, event.code, self._checked.pop((event.node, event.cell), None)
+            )
             node.cells.setdefault(event.cell, cell)
         elif (cell_or_none := self._cells.get((event.node, event.cell))) is None:
             return
@@ -153,8 +168,9 @@ class _Reader:
                 call = None if event.source is None else self._requests.get(event.source)
                 if call is None:
                     key = event.key or call_key(event.kind, event.prompt)  # version 1 had no keys
-                    call = RecordedCall(event, self._turn, Recorded(self._strict))
-                    node.calls.setdefault(key, []).append(call)
+                    same = node.calls.setdefault(key, [])
+                    call = RecordedCall(event, self._turn, Recorded(self._strict), len(same))
+                    same.append(call)
                     self._requests[event.seq] = call
                 self._calls[event.call], self._nodes[event.call] = call, call.node
             case events.CallChecked():

@@ -6,20 +6,20 @@ rights. A check that cannot check does not let pass: a hook that raises refuses 
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from rlm_kernel.errors import LimitReached, OptionError, RLMError
+from rlm_kernel.errors import OptionError, RLMError
 from rlm_kernel.host.answers.bounded_schema import shorten
+from rlm_kernel.host.verify.approval import Approval
+from rlm_kernel.host.verify.asking import Hook, name_of, verdict_of
 from rlm_kernel.host.verify.judge import Judge
 from rlm_kernel.host.verify.verdict import SubCall, Verdict
 
 __all__ = ["Looked", "Refusal", "SubCall", "Verdict", "Verifiers", "name_of", "retry_prompt"]
 
-Hook = Callable[..., Any]
 Tell = Callable[[str, Verdict], None]
 When = Literal["before", "after"]
 
@@ -48,6 +48,8 @@ class Verifiers:
         The options ``before_call`` and ``after_call``: nothing, a function, a ``provider/model`` that judges, or
         several of those. ``before_call(call)`` and ``after_call(call, text)`` return a `Verdict`; ``None`` and ``True``
         allow, ``False`` refuses.
+    approve
+        The option of that name, for cells.
 
     Raises
     ------
@@ -55,7 +57,8 @@ class Verifiers:
         One is something else, or takes other arguments.
     """
 
-    def __init__(self, before: Any = None, after: Any = None) -> None:
+    def __init__(self, before: Any = None, after: Any = None, approve: Hook | None = None) -> None:
+        self.approval = Approval(approve)
         self._before = _hooks("before", before)
         self._after = _hooks("after", after)
 
@@ -78,12 +81,12 @@ class Verifiers:
             A model that judges had no more to spend.
         """
         for hook in self._before:
-            verdict = await _verdict("before", hook, call)
+            verdict = await verdict_of("before_call", hook, call)
             if verdict.kind == "retry":
                 verdict = Verdict.refuse(verdict.reason)
             if tell is not None:
                 tell(name_of(hook), verdict)
-            if verdict.kind == "refuse":
+            if verdict.kind in ("refuse", "stop"):
                 raise Refusal(f"The call was refused: {_reason(hook, verdict)}")
             if verdict.kind == "rewrite":
                 call = replace(call, prompt=verdict.text)
@@ -103,10 +106,10 @@ class Verifiers:
             A model that judges had no more to spend.
         """
         for hook in self._after:
-            verdict = await _verdict("after", hook, call, text)
+            verdict = await verdict_of("after_call", hook, call, text)
             if tell is not None:
                 tell(name_of(hook), verdict)
-            if verdict.kind == "refuse":
+            if verdict.kind in ("refuse", "stop"):
                 raise Refusal(f"The result was refused: {_reason(hook, verdict)}")
             if verdict.kind == "retry":
                 return Looked(text, _reason(hook, verdict))
@@ -121,11 +124,6 @@ def retry_prompt(prompt: str, text: str, reason: str) -> str:
         f"{prompt}\n\nYour earlier reply to this was:\n{shorten(text, SHOWN_CHARACTERS)}\n\n"
         f"It was not accepted: {reason}\nReply to the request again, and only to it."
     )
-
-
-def name_of(hook: Hook) -> str:
-    """Return what a hook is called in events and errors."""
-    return getattr(hook, "__name__", None) or type(hook).__name__
 
 
 def _hooks(when: When, value: Any) -> tuple[Hook, ...]:
@@ -155,40 +153,6 @@ def _check_arguments(when: When, hook: Hook) -> None:
     except TypeError as error:
         wanted = f"{name_of(hook)}({', '.join(arguments)})"
         raise OptionError(f"{when}_call: {name_of(hook)} must be callable as {wanted}: {error}.") from None
-
-
-async def _verdict(when: When, hook: Hook, *arguments: Any) -> Verdict:
-    try:
-        result = await _called(hook, arguments)
-        if isinstance(result, Exception):
-            raise result
-        if result is None or result is True:
-            return Verdict.allow()
-        if result is False:
-            return Verdict.refuse("")
-        if isinstance(result, Verdict):
-            return result
-        problem = f"returned {type(result).__name__}; expected a Verdict, True, False or None"
-    except LimitReached:
-        raise
-    except Exception as error:
-        problem = f"raised {type(error).__name__}: {shorten(str(error), 300)}"
-    return Verdict.refuse(f"{when}_call {name_of(hook)} {problem}.")
-
-
-async def _called(hook: Hook, arguments: tuple[Any, ...]) -> Any:
-    if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__):
-        return await hook(*arguments)
-    result = await asyncio.to_thread(_caught, hook, arguments)
-    return await result if inspect.isawaitable(result) else result
-
-
-def _caught(hook: Hook, arguments: tuple[Any, ...]) -> Any:
-    """Return an exception instead of raising it: a StopIteration comes out of no thread and no coroutine."""
-    try:
-        return hook(*arguments)
-    except Exception as error:
-        return error
 
 
 def _reason(hook: Hook, verdict: Verdict) -> str:

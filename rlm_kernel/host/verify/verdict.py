@@ -55,9 +55,9 @@ class SubCall:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a hook says. Made by `allow`, `refuse`, `rewrite` and `retry`."""
+    """What a hook says. Made by `allow`, `refuse`, `rewrite`, `retry` and `stop`."""
 
-    kind: Literal["allow", "refuse", "rewrite", "retry"]
+    kind: Literal["allow", "refuse", "rewrite", "retry", "stop"]
     text: str = ""
     reason: str = ""
 
@@ -73,15 +73,45 @@ class Verdict:
 
     @staticmethod
     def refuse(reason: str) -> Verdict:
-        """End the call; the cell that asked gets an error with the reason."""
+        """End the call: the cell that asked gets an error with the reason. Or skip a cell: its model is told."""
         return Verdict("refuse", reason=reason)
 
     @staticmethod
     def rewrite(text: str, reason: str = "") -> Verdict:
-        """Go on with another prompt, or another result."""
+        """Go on with another prompt, another result, or another cell."""
         return Verdict("rewrite", text, reason)
 
     @staticmethod
     def retry(reason: str) -> Verdict:
         """Ask again, with the reason; for a call that has not been made it is a refusal."""
         return Verdict("retry", reason=reason)
+
+    @staticmethod
+    def stop(reason: str = "") -> Verdict:
+        """End the run instead of running a cell, as Ctrl-C does; for a call it is a refusal."""
+        return Verdict("stop", reason=reason)
+
+
+@dataclass(frozen=True)
+class ProposedCell:
+    """A cell that a root model has written and that is about to run, as ``approve=`` sees it.
+
+    Attributes
+    ----------
+    node
+        The RLM node whose cell it is, such as ``0`` or ``0.3``.
+    cell
+        Its number within the node, from 1.
+    code
+        What would run.
+    question
+        What the node has to find out.
+    depth
+        0 for the root node.
+    """
+
+    node: str
+    cell: int
+    code: str
+    question: str = ""
+    depth: int = 0
