@@ -20,10 +20,12 @@ VALUE = "```repl\nanswer['content'] = {'length': len(context)}\nanswer['ready'] 
 
 
 @pytest.fixture(scope="module")
-def _module() -> Iterator[Notebook]:
-    with notebook() as kernel:
-        assert kernel.run("%load_ext rlm_magic").ok
-        yield kernel
+def _module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RLM_RUNS_DIR", str(tmp_path_factory.mktemp("runs")))  # "last" is nobody else's
+        with notebook() as kernel:
+            assert kernel.run("%load_ext rlm_magic").ok
+            yield kernel
 
 
 @pytest.fixture
