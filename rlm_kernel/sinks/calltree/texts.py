@@ -1,9 +1,9 @@
-"""Texts of a run as the one-file page holds them: harmless to look at and to copy, and each once."""
+"""Texts of a run as the call tree holds them: harmless to look at and to copy, and each once."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 CHUNK_CHARACTERS = 250_000
 """About how long a line of data gets: the browser reads line by line and answers the reader in between."""
@@ -35,17 +35,46 @@ class Table:
     """Things that rows refer to by their index, each kept once."""
 
     def __init__(self) -> None:
+        self._items: list[str] = []
         self._known: dict[str, int] = {}
+        self._grown: dict[Hashable, int] = {}
+        self.fresh: dict[int, None] = {}
+        """Indexes of what is new or has changed since somebody cleared it."""
+
+    def __getitem__(self, index: int) -> str:
+        return self._items[index]
+
+    def __len__(self) -> int:
+        return len(self._items)
 
     def add(self, item: str) -> int:
         """Return the index of an item."""
-        return self._known.setdefault(item, len(self._known))
+        index = self._known.setdefault(item, len(self._items))
+        if index == len(self._items):
+            self._items.append(item)
+            self.fresh[index] = None
+        return index
+
+    def grow(self, key: Hashable, item: str) -> int:
+        """Return the index of an item that is not whole yet: what has the same key later takes its place."""
+        index = self._grown.setdefault(key, len(self._items))
+        if index == len(self._items):
+            self._items.append(item)
+        elif self._items[index] == item:
+            return index
+        self._items[index] = item
+        self.fresh[index] = None
+        return index
+
+    def has_grown(self, key: Hashable) -> bool:
+        """Whether an item came in pieces."""
+        return key in self._grown
 
     def chunks(self) -> Iterator[list[str]]:
         """Yield the items in order, in lists of about `CHUNK_CHARACTERS`."""
         held: list[str] = []
         size = 0
-        for item in self._known:
+        for item in self._items:
             held.append(item)
             size += len(item) + 4
             if size > CHUNK_CHARACTERS:
