@@ -89,6 +89,10 @@ class Moments:
         """The tree so far."""
         return self._builder.tree
 
+    def passed(self, now: float) -> float:
+        """Return the seconds from the first event until now, for a run that goes on."""
+        return self.last if self._zero is None else max(self.last, now - self._zero)
+
     def _now(self, event: Event) -> float:
         if self._zero is None:
             self._zero = event.time

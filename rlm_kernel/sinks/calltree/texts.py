@@ -38,6 +38,7 @@ class Table:
         self._items: list[str] = []
         self._known: dict[str, int] = {}
         self._grown: dict[Hashable, int] = {}
+        self._growing: set[int] = set()
         self.fresh: dict[int, None] = {}
         """Indexes of what is new or has changed since somebody cleared it."""
 
@@ -60,6 +61,7 @@ class Table:
         index = self._grown.setdefault(key, len(self._items))
         if index == len(self._items):
             self._items.append(item)
+            self._growing.add(index)
         elif self._items[index] == item:
             return index
         self._items[index] = item
@@ -69,6 +71,10 @@ class Table:
     def has_grown(self, key: Hashable) -> bool:
         """Whether an item came in pieces."""
         return key in self._grown
+
+    def grows(self, index: int) -> bool:
+        """Whether the item at an index came in pieces."""
+        return index in self._growing
 
     def chunks(self) -> Iterator[list[str]]:
         """Yield the items in order, in lists of about `CHUNK_CHARACTERS`."""

@@ -32,7 +32,7 @@ class Model {
   /** Take one piece of data; returns the rows that it changed. */
   take(piece) {
     if (piece.run) Object.assign(this.run, piece.run);
-    for (const [index, start, text, length] of piece.said ?? []) this.say(index, start, text, length);
+    for (const [index, behind, text, missing] of piece.said ?? []) this.say(index, behind, text, missing);
     for (const [index, image] of piece.shown ?? []) this.images[index] = image;
     for (const text of piece.texts ?? []) this.texts.push(text);
     for (const image of piece.images ?? []) this.images.push(image);
@@ -40,9 +40,10 @@ class Model {
     return (piece.rows ?? []).map((raw, nth) => (at ? this.put(...at[nth], raw) : this.add(raw)));
   }
 
-  say(index, start, text, length) {
-    this.texts[index] = (this.texts[index] ?? "").slice(0, start) + text;
-    if (this.texts[index].length < length) this.cut.set(index, length);
+  /** Take a text, or what goes behind it; `missing` is how many characters there are that are not here. */
+  say(index, behind, text, missing) {
+    this.texts[index] = behind ? this.texts[index] + text : text;
+    if (missing) this.cut.set(index, this.texts[index].length + missing);
     else this.cut.delete(index);
   }
 
