@@ -1,0 +1,130 @@
+"""The live call tree: a widget that is told what has changed, and hears what its reader wants.
+
+The cell's thread folds events and sends. Messages of front ends arrive in another thread while the cell runs, where
+the kernel has subshells, and else when it has ended; a lock keeps the two apart.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import threading
+import time
+from typing import Any
+
+import anywidget
+from traitlets import Unicode
+
+from rlm_kernel import Run
+from rlm_kernel.events.tree import Tree
+from rlm_kernel.events.types import Event
+from rlm_kernel.sinks.calltree import assets
+from rlm_kernel.sinks.calltree.deltas import Deltas, Piece, Room
+
+UPDATE_SECONDS = 0.1
+"""Changes are sent no more often than this,"""
+UPDATE_SHARE = 0.03
+"""nor so often that it takes more than this share of the time."""
+SAVE_SECONDS = 15.0
+"""How often all there is goes into the widget's state while the run goes on."""
+SAVE_SHARE = 0.01
+SAVED_CHARACTERS = 1_500_000
+"""About how much text of a run the widget's state holds, and a saved notebook with it; longer texts are cut."""
+TEXT_CHARACTERS = 1_000_000
+"""How much of one text is sent to who asks for it whole."""
+
+
+class CallTree(anywidget.AnyWidget):
+    """The call tree of one run.
+
+    Attributes
+    ----------
+    saved
+        All there is, compressed: what a front end shows that has no kernel, or cannot ask it now.
+    key
+        The widget's own id, under which its state is in a notebook.
+    heard
+        Whether a front end has spoken.
+    """
+
+    _esm = "\n".join((assets.script(), assets.static("rlm_magic", "widget.js")))
+    _css = "\n".join((assets.sheet(), assets.static("rlm_magic", "widget.css")))
+    saved = Unicode("").tag(sync=True)
+    key = Unicode("").tag(sync=True)
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.key = self.model_id
+        self.heard = False
+        self._run = run
+        self._deltas = Deltas()
+        self._lock = threading.Lock()
+        self._sent = 0
+        self._changed = True
+        self._next_update = self._next_save = time.monotonic()
+        self._pause = 1.0
+        self.on_msg(self._hear)
+
+    @property
+    def tree(self) -> Tree:
+        """The tree so far."""
+        return self._deltas.rows.tree
+
+    def apply(self, event: Event) -> None:
+        """Fold one event."""
+        with self._lock:
+            self._deltas.apply(event)
+            self._changed = True
+
+    def update(self) -> None:
+        """Tell the front ends what has changed, if it is time to."""
+        if not self._changed or (began := time.monotonic()) < self._next_update:
+            return
+        with self._lock:
+            self._tell()
+        took = time.monotonic() - began
+        self._next_update = began + max(UPDATE_SECONDS, took / UPDATE_SHARE)
+        if began > self._next_save:
+            self.save()
+            took = time.monotonic() - began
+            self._pause = SAVE_SECONDS if self.heard else min(SAVE_SECONDS, 2 * self._pause)
+            self._next_save = began + max(self._pause, took / SAVE_SHARE)
+
+    def save(self) -> None:
+        """Put all there is into the widget's state."""
+        with self._lock:
+            self._tell()
+            state = {"n": self._sent, "piece": self._deltas.whole(time.time(), Room(SAVED_CHARACTERS))}
+        text = json.dumps(state, ensure_ascii=False, separators=(",", ":"))
+        self.saved = base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
+
+    def _tell(self) -> None:
+        if not self._changed:
+            return
+        self._changed = False
+        self._sent += 1
+        self._say("delta", n=self._sent, piece=self._deltas.take(time.time()))
+
+    def _say(self, kind: str, **content: Any) -> None:
+        self.send({"type": kind, **content})
+
+    def _hear(self, _widget: object, content: Any, _buffers: object) -> None:
+        """Do what a front end asks. It may be a page that somebody has tampered with: nothing is believed."""
+        match content:
+            case {"type": "want", "token": str(token)}:
+                self.heard = True
+                with self._lock:
+                    self._tell()
+                    piece: Piece = self._deltas.whole(time.time())
+                    self._say("all", token=token, n=self._sent, piece=piece)
+            case {"type": "text", "index": int(index)}:
+                with self._lock:
+                    text, missing = self._deltas.text(index, TEXT_CHARACTERS)
+                self._say("text", index=index, text=text, missing=missing)
+            case {"type": "stop", "node": None}:
+                self._run.cancel()
+                self._say("stopping", node=None)
+            case {"type": "stop", "node": str(node)}:
+                self._run.cancel_call(node)
+                self._say("stopping", node=node)
