@@ -220,7 +220,7 @@ class View {
     const count = (amount, noun, many) => (amount ? `${number(amount)} ${amount === 1 ? noun : many}` : "");
     const figures = [
       count(kinds("turn"), "turn", "turns"), count(kinds("call"), "call", "calls"),
-      count(kinds("child"), "child", "children"), tokens(use) && `${tokens(use)} tokens`, use[3] || use[5] ? cost(use) : "",
+      count(kinds("child"), "child", "children"), tokens(use) && `${tokens(use)} tokens`, price(use),
       duration(run.now?.() ?? run.seconds), rows.length ? idle(rows[0]) : "",
     ];
     const near = run.near.map(([name, used, most]) => el(
@@ -234,6 +234,11 @@ class View {
     const node = row.kind === "run" ? null : row.id;
     return el("button", { class: "stop", on: { click: () => this.session.stop(node) } }, `■ Stop ${name(row).toLowerCase()}`);
   }
+}
+
+function price(use) {
+  if (!use[3] && !use[5]) return "";
+  return cost(use) === "unknown" ? "cost unknown" : cost(use);
 }
 
 /** Change a text only when it is another one: a screen reader would say it again. */

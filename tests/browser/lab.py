@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +64,8 @@ class Lab:
 
 
 @contextmanager
-def lab(folder: Path) -> Iterator[Lab]:
-    """JupyterLab on a free loopback port, ended at the end."""
+def lab(folder: Path, *, without: Sequence[str] = ()) -> Iterator[Lab]:
+    """JupyterLab on a free loopback port, ended at the end; ``without`` are extensions that it does not load."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -73,6 +73,8 @@ def lab(folder: Path) -> Iterator[Lab]:
     (config / "labconfig").mkdir(parents=True)
     quiet = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
     (config / "labconfig" / "default_setting_overrides.json").write_text(json.dumps(quiet))
+    disabled = {"disabledExtensions": dict.fromkeys(without, True)}
+    (config / "labconfig" / "page_config.json").write_text(json.dumps(disabled))
     command = [
         sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
         "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}",

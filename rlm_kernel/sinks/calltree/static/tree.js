@@ -40,7 +40,7 @@ class Tree {
     const { scrollTop, scrollHeight, clientHeight } = this.element;
     const atEnd = scrollTop + clientHeight > scrollHeight - ROW_HEIGHT;
     for (const { parent } of rows) {
-      if (parent?.children.length <= MANY_BELOW || this.tooMany.has(parent.index)) continue;
+      if (!parent || parent.children.length <= MANY_BELOW || this.tooMany.has(parent.index)) continue;
       this.tooMany.add(parent.index);
       this.view.folded.add(parent.index);
     }
