@@ -114,5 +114,5 @@ def _widget(run: Run) -> CallTree | None:
         return None
     widget = CallTree(run)
     view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
-    display({"application/vnd.jupyter.widget-view+json": view, "text/html": "", "text/plain": ""}, raw=True)
+    display({"application/vnd.jupyter.widget-view+json": view, "text/plain": ""}, raw=True)
     return widget

@@ -46,7 +46,8 @@ def test_a_question_is_answered_with_its_tree_in_the_output(nb: Notebook) -> Non
     assert "<details" in last["text/html"]
     assert "<script" not in last["text/html"]
     assert last["text/plain"].startswith("IT WAS THE BUTLER.")
-    assert len([m for m in ran.messages if m["msg_type"] == "display_data"]) == 1, "one output, updated in place"
+    shown = [m for m in ran.messages if m["msg_type"] == "display_data"]
+    assert (len(shown), len(ran.widgets)) == (2, 1), "the widget, and one output that is updated in place"
 
 
 def test_the_output_updates_while_the_run_goes_on(nb: Notebook) -> None:

@@ -125,7 +125,7 @@ def test_a_view_that_hears_of_changes_shows_what_the_whole_run_shows(
     view.take(live.take(START))
     for number, event in enumerate(stream):
         live.apply(event)
-        if dice.random() < 0.3:
+        if dice.random() < 0.15:
             view.take(live.take(event.time))
             assert view.drawn() == whole(stream[: number + 1])
     view.take(live.take(stream[-1].time))
