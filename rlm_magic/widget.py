@@ -66,6 +66,15 @@ class CallTree(anywidget.AnyWidget):
         self._pause = 1.0
         self.on_msg(self._hear)
 
+    def open(self) -> None:
+        """Open the channel to the front ends. What they say is heard in the thread that they choose.
+
+        ipykernel 7.4 would have it heard in the thread that spoke last: the cell's, which is busy.
+        """
+        super().open()
+        if self.comm is not None:
+            self.comm._reply_subshell_for = None
+
     @property
     def tree(self) -> Tree:
         """The tree so far."""

@@ -35,11 +35,12 @@ class Session {
     }
   }
 
-  want() {
-    if (performance.now() - (this.wanted ?? -WAIT_MS) < WAIT_MS / 4) return;
-    this.wanted = performance.now();
+  /** Ask for all there is, and again until it comes: the first message may have to wait for the cell. */
+  want(tries = 10) {
+    if (this.wanting && tries === 10) return;
     this.token = String(Math.random());
     this.send({ type: "want", token: this.token });
+    this.wanting = tries > 1 ? setTimeout(() => this.want(tries - 1), WAIT_MS / 4) : null;
   }
 
   hear(message) {
@@ -48,7 +49,10 @@ class Session {
       if (message.n === this.n + 1) this.take(message);
       else if (message.n > this.n) this.want();
     } else if (message.type === "all") {
-      if (message.token === this.token) this.take(message);
+      if (message.token !== this.token) return;
+      clearTimeout(this.wanting);
+      this.wanting = null;
+      this.take(message);
     } else if (message.type === "text") {
       this.model.say(message.index, 0, message.text, message.missing);
       this.asked.delete(message.index);
@@ -135,12 +139,12 @@ class View {
     this.told = el("div", { class: "told", role: "status" });
     this.result = el("div", {});
     this.space = el("div", { class: "app" });
-    // JupyterLab takes keys for itself, but for those within an element that says so.
     this.element = el(
-      "div", { class: "rlm-calltree in-notebook", "data-lm-suppress-shortcuts": "true" },
+      "div", { class: "rlm-calltree in-notebook", "data-lm-suppress-shortcuts": "" },
       el("div", { class: "head" }, this.badge, this.question, this.stop),
       this.figures, this.told, this.result, this.space,
     );
+    for (const event of ["keydown", "keyup", "focusin"]) this.element.addEventListener(event, (each) => this.keys(each));
     for (const event of ["pointerdown", "keydown"]) {
       this.space.addEventListener(event, () => { this.follows = false; }, true);
     }
@@ -149,6 +153,11 @@ class View {
     this.theme = new MutationObserver(() => this.app?.timeline.refresh());
     this.theme.observe(document.body, { attributeFilter: ["class", "data-jp-theme-name"] });
     this.take(session.model, session.model.rows);
+  }
+
+  /** JupyterLab takes keys for itself, but for those within an element that says so. Those with Ctrl are Lab's. */
+  keys({ ctrlKey, metaKey }) {
+    this.element.toggleAttribute("data-lm-suppress-shortcuts", !ctrlKey && !metaKey);
   }
 
   end() {

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,7 @@ class Lab:
 
 
 @contextmanager
-def lab(folder: Path, *, without: Sequence[str] = ()) -> Iterator[Lab]:
+def lab(folder: Path, *, without: Sequence[str] = (), settings: Mapping[str, Any] | None = None) -> Iterator[Lab]:
     """JupyterLab on a free loopback port, ended at the end; ``without`` are extensions that it does not load."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -72,7 +72,7 @@ def lab(folder: Path, *, without: Sequence[str] = ()) -> Iterator[Lab]:
     config = folder / ".config"
     (config / "labconfig").mkdir(parents=True)
     quiet = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
-    (config / "labconfig" / "default_setting_overrides.json").write_text(json.dumps(quiet))
+    (config / "labconfig" / "default_setting_overrides.json").write_text(json.dumps({**quiet, **(settings or {})}))
     disabled = {"disabledExtensions": dict.fromkeys(without, True)}
     (config / "labconfig" / "page_config.json").write_text(json.dumps(disabled))
     command = [

@@ -1,21 +1,18 @@
 // Puts the parts together: what is chosen in one is shown in the others. All of it is within one element.
 
-let apps = 0;
-
 /** What a page cannot do: it has no run behind it that could be asked or stopped. */
 const NOBODY = { ask() {}, stop: () => null };
 
 class App {
   /** `host` may `ask` for whole texts by their indexes, and make the button that stops a row. */
   constructor(model, element, host = NOBODY) {
-    apps += 1;
     this.model = model;
     this.element = element;
     this.parts = parts();
     const { parts: own } = this;
     element.replaceChildren(own.section, own.tools, own.main);
     const choose = (row) => this.choose(row);
-    this.tree = new Tree(model, { ...own, prefix: `rlm-${apps}-row` }, { choose, enter: () => own.detail.focus() });
+    this.tree = new Tree(model, { ...own, prefix: `rlm-${Math.random().toString(36).slice(2)}` }, { choose, enter: () => own.detail.focus() });
     this.detail = new Detail(model, own.detail, { choose, leave: () => own.tree.focus(), ...host });
     this.timeline = new Timeline(model, own, choose);
     this.search = new Search(model, { found: (hits, done) => this.found(hits, done), status: () => this.say() });
