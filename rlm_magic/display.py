@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from rlm_kernel.events.types import Event
 from rlm_kernel.sinks import html
 from rlm_kernel.sinks.terminal import TerminalView
 from rlm_kernel.sinks.text import plain
+from rlm_magic.pace import Pace
 
 if TYPE_CHECKING:
     from rlm_magic.widget import CallTree
@@ -74,7 +74,7 @@ class _NotebookView:
         self._builder = TreeBuilder()
         self._widget = _widget(run)
         self._handle = display(self._bundle(), raw=True, display_id=True)
-        self._next, self._changed = 0.0, False
+        self._pace, self._changed = Pace(UPDATE_SECONDS, UPDATE_SHARE), False
 
     def __call__(self, event: Event | None) -> None:
         if event is not None:
@@ -82,7 +82,7 @@ class _NotebookView:
             self._changed = True
         if self._widget is not None:
             self._widget.update()
-        if self._changed and time.monotonic() > self._next:
+        if self._changed and self._pace.begin():
             self._show()
 
     def end(self) -> None:
@@ -92,11 +92,12 @@ class _NotebookView:
         self._show()
 
     def _show(self) -> None:
-        began, self._changed = time.monotonic(), False
-        self._handle.update(self._bundle(), raw=True)
-        seen = self._widget is not None and self._widget.heard
-        took = time.monotonic() - began
-        self._next = began + max(SAVE_SECONDS if seen else UPDATE_SECONDS, took / UPDATE_SHARE)
+        self._changed = False
+        bundle = self._bundle()
+        self._handle.update(bundle, raw=True)
+        if self._widget is not None and self._widget.heard:
+            self._pace.seconds = SAVE_SECONDS
+        self._pace.end(len(bundle["text/html"]))
 
     def _bundle(self) -> dict[str, str]:
         tree: Tree = self._builder.tree if self._widget is None else self._widget.tree

@@ -20,19 +20,22 @@ from rlm_kernel import Run
 from rlm_kernel.events.tree import Tree
 from rlm_kernel.events.types import Event
 from rlm_kernel.sinks.calltree import assets
-from rlm_kernel.sinks.calltree.deltas import Deltas, Piece, Room
+from rlm_kernel.sinks.calltree.deltas import Deltas, Room
+from rlm_magic.pace import Pace
 
 UPDATE_SECONDS = 0.1
 """Changes are sent no more often than this,"""
 UPDATE_SHARE = 0.03
 """nor so often that it takes more than this share of the time."""
 SAVE_SECONDS = 15.0
-"""How often all there is goes into the widget's state while the run goes on."""
+"""How often all there is goes into the widget's state while the run goes on; at first, more often."""
 SAVE_SHARE = 0.01
 SAVED_CHARACTERS = 1_500_000
 """About how much text of a run the widget's state holds, and a saved notebook with it; longer texts are cut."""
 TEXT_CHARACTERS = 1_000_000
 """How much of one text is sent to who asks for it whole."""
+PACKED_FROM = 20_000
+"""Messages of this many characters or more are compressed."""
 
 
 class CallTree(anywidget.AnyWidget):
@@ -62,8 +65,9 @@ class CallTree(anywidget.AnyWidget):
         self._lock = threading.Lock()
         self._sent = 0
         self._changed = True
-        self._next_update = self._next_save = time.monotonic()
-        self._pause = 1.0
+        self._updates = Pace(UPDATE_SECONDS, UPDATE_SHARE)
+        self._saves = Pace(1.0, SAVE_SHARE)
+        self._saves.end(0)
         self.on_msg(self._hear)
 
     def open(self) -> None:
@@ -88,45 +92,50 @@ class CallTree(anywidget.AnyWidget):
 
     def update(self) -> None:
         """Tell the front ends what has changed, if it is time to."""
-        if not self._changed or (began := time.monotonic()) < self._next_update:
+        if not self._changed or not self._updates.begin():
             return
         with self._lock:
-            self._tell()
-        took = time.monotonic() - began
-        self._next_update = began + max(UPDATE_SECONDS, took / UPDATE_SHARE)
-        if began > self._next_save:
+            sent = self._tell()
+        self._updates.end(sent)
+        if self._saves.begin():
             self.save()
-            took = time.monotonic() - began
-            self._pause = SAVE_SECONDS if self.heard else min(SAVE_SECONDS, 2 * self._pause)
-            self._next_save = began + max(self._pause, took / SAVE_SHARE)
+            # Who cannot speak while the cell runs, and came too late for the first changes, needs this.
+            self._saves.seconds = SAVE_SECONDS if self.heard else min(SAVE_SECONDS, 2 * self._saves.seconds)
+            self._saves.end(len(self.saved))
 
     def save(self) -> None:
         """Put all there is into the widget's state."""
         with self._lock:
             self._tell()
             state = {"n": self._sent, "piece": self._deltas.whole(time.time(), Room(SAVED_CHARACTERS))}
-        text = json.dumps(state, ensure_ascii=False, separators=(",", ":"))
-        self.saved = base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
+        self.saved = _packed(state, 6)
 
-    def _tell(self) -> None:
+    def _tell(self) -> int:
+        """Send what has changed; return how many characters that were."""
         if not self._changed:
-            return
+            return 0
         self._changed = False
         self._sent += 1
-        self._say("delta", n=self._sent, piece=self._deltas.take(time.time()))
+        return self._say("delta", n=self._sent, piece=self._deltas.take(time.time()))
 
-    def _say(self, kind: str, **content: Any) -> None:
-        self.send({"type": kind, **content})
+    def _say(self, kind: str, **content: Any) -> int:
+        text = _text(content)
+        if len(text) < PACKED_FROM:
+            self.send({"type": kind, **content})
+            return len(text)
+        packed = _packed(content, 1)
+        self.send({"type": kind, "packed": packed})
+        return len(packed)
 
     def _hear(self, _widget: object, content: Any, _buffers: object) -> None:
         """Do what a front end asks. It may be a page that somebody has tampered with: nothing is believed."""
         match content:
-            case {"type": "want", "token": str(token)}:
+            case {"type": "want", "n": int(n)}:
                 self.heard = True
                 with self._lock:
                     self._tell()
-                    piece: Piece = self._deltas.whole(time.time())
-                    self._say("all", token=token, n=self._sent, piece=piece)
+                    piece = None if n == self._sent else self._deltas.whole(time.time())
+                    self._say("all", n=self._sent, piece=piece)
             case {"type": "text", "index": int(index)}:
                 with self._lock:
                     text, missing = self._deltas.text(index, TEXT_CHARACTERS)
@@ -137,3 +146,11 @@ class CallTree(anywidget.AnyWidget):
             case {"type": "stop", "node": str(node)}:
                 self._run.cancel_call(node)
                 self._say("stopping", node=node)
+
+
+def _text(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def _packed(content: Any, level: int) -> str:
+    return base64.b64encode(gzip.compress(_text(content).encode(), level, mtime=0)).decode()

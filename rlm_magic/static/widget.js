@@ -1,6 +1,7 @@
 // The notebook's widget: hears of changes in the run, shows them, and asks for what its reader wants.
 
 const WAIT_MS = 4000; // for an answer of a kernel that may be busy
+const SILENCE_MS = 5000;
 const TIMELINE_MS = 1000;
 const NOT_HEARD = "The kernel does not hear this notebook while the cell runs";
 const LIMITS = {
@@ -20,10 +21,11 @@ class Session {
 
   begin(widget) {
     this.widget = widget;
-    widget.on("msg:custom", (message) => this.hear(message));
-    widget.on("change:saved", () => this.open());
+    this.queue = Promise.resolve(); // what is packed takes a while to open, and the next message must wait for it
+    widget.on("msg:custom", (message) => { this.queue = this.queue.then(() => this.hear(message)); });
+    widget.on("change:saved", () => { this.queue = this.queue.then(() => this.open()); });
     widget.on("comm_live_update", () => this.lost());
-    this.open();
+    this.queue = this.queue.then(() => this.open());
     this.want();
   }
 
@@ -35,24 +37,24 @@ class Session {
     }
   }
 
-  /** Ask for all there is, and again until it comes: the first message may have to wait for the cell. */
+  /** Ask for what is not known yet, and again until it comes: the first message may have to wait for the cell. */
   want(tries = 10) {
     if (this.wanting && tries === 10) return;
-    this.token = String(Math.random());
-    this.send({ type: "want", token: this.token });
+    this.send({ type: "want", n: this.n });
     this.wanting = tries > 1 ? setTimeout(() => this.want(tries - 1), WAIT_MS / 4) : null;
   }
 
-  hear(message) {
+  async hear(heard) {
     this.live = true;
+    this.heardAt = performance.now();
+    const message = heard.packed ? { type: heard.type, ...await unpacked(heard.packed) } : heard;
     if (message.type === "delta") {
       if (message.n === this.n + 1) this.take(message);
       else if (message.n > this.n) this.want();
     } else if (message.type === "all") {
-      if (message.token !== this.token) return;
       clearTimeout(this.wanting);
       this.wanting = null;
-      this.take(message);
+      if (message.piece && message.n > this.n) this.take(message);
     } else if (message.type === "text") {
       this.model.say(message.index, 0, message.text, message.missing);
       this.asked.delete(message.index);
@@ -61,6 +63,11 @@ class Session {
       clearTimeout(this.waiting.get(message.node));
       this.tell("Stopping …");
     }
+  }
+
+  /** Ask whether something was missed, when nothing has come for a while: a server may drop what comes too fast. */
+  listen() {
+    if (performance.now() - this.heardAt > SILENCE_MS) this.want();
   }
 
   take({ n, piece }) {
@@ -78,11 +85,9 @@ class Session {
 
   /** Show what the widget's state holds, if that is more than is known. */
   async open() {
-    const packed = this.widget.get("saved");
-    if (!packed) return;
-    const held = [];
-    for await (const line of lines([{ form: "gzip", text: () => packed, done() {} }], breather(), () => {})) held.push(line);
-    const state = JSON.parse(held.join("\n"));
+    const saved = this.widget.get("saved");
+    if (!saved) return;
+    const state = await unpacked(saved);
     if (state.n > this.n) this.take(state);
     if (!state.piece.run.running) await keep(this.widget);
   }
@@ -196,6 +201,7 @@ class View {
   tick() {
     const { run } = this.session.model;
     if (!run.running || !run.now || !this.app) return;
+    this.session.listen();
     this.app.tree.draw();
     this.app.detail.update();
     this.say();
@@ -248,6 +254,13 @@ class View {
 function price(use) {
   if (!use[3] && !use[5]) return "";
   return cost(use) === "unknown" ? "cost unknown" : cost(use);
+}
+
+/** JSON that came packed. */
+async function unpacked(packed) {
+  const held = [];
+  for await (const line of lines([{ form: "gzip", text: () => packed, done() {} }], breather(), () => {})) held.push(line);
+  return JSON.parse(held.join("\n"));
 }
 
 /** Change a text only when it is another one: a screen reader would say it again. */

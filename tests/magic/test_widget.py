@@ -13,6 +13,7 @@ import pytest
 from rlm_kernel.events.types import Event
 from rlm_kernel.events.values import Usage
 from rlm_magic import widget
+from rlm_magic.pace import Pace
 from rlm_magic.widget import CallTree
 from tests.events.stories import began, call, cell, ended, mystery, numbered, turn
 from tests.sinks.test_calltree import View, whole
@@ -40,7 +41,7 @@ class Told(CallTree):
 
     def send(self, content: Any, buffers: Any = None) -> None:
         json.dumps(content)
-        self.messages.append(content)
+        self.messages.append(content if "packed" not in content else {**content, **unpacked(content["packed"])})
 
     def hear(self, **content: Any) -> list[Any]:
         self.messages.clear()
@@ -57,14 +58,14 @@ def told(stream: list[Event]) -> Told:
     return tree
 
 
-def unpacked(tree: CallTree) -> dict[str, Any]:
-    state: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(tree.saved)))
-    return state
+def unpacked(packed: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(packed)))
+    return content
 
 
 def test_the_saved_state_is_the_whole_tree() -> None:
     tree, view = told(mystery()), View()
-    state = unpacked(tree)
+    state = unpacked(tree.saved)
     view.take(state["piece"])
     assert view.drawn() == whole(mystery())
     assert state["n"] == len(tree.messages)
@@ -72,15 +73,15 @@ def test_the_saved_state_is_the_whole_tree() -> None:
 
 
 def test_a_front_end_that_comes_late_is_told_everything_and_then_only_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(widget, "UPDATE_SECONDS", 0)
-    monkeypatch.setattr(widget, "UPDATE_SHARE", 1e9)
+    monkeypatch.setattr(Pace, "begin", lambda pace: True)
     stream, view = mystery(), View()
     tree = Told(Stopped())
     for event in stream[:12]:
         tree.apply(event)
-    (_, reply) = tree.hear(type="want", token="t")
-    assert (reply["type"], reply["token"]) == ("all", "t")
+    (_, reply) = tree.hear(type="want", n=0)
+    assert reply["type"] == "all"
     view.take(reply["piece"])
+    assert tree.hear(type="want", n=reply["n"])[0]["piece"] is None, "it knows all"
     assert view.drawn() == whole(stream[:12])
     for event in stream[12:]:
         tree.messages.clear()
@@ -92,6 +93,7 @@ def test_a_front_end_that_comes_late_is_told_everything_and_then_only_changes(mo
 
 
 def test_updates_take_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CallTree, "save", lambda tree: None)
     calls = (event for n in range(1, 3000) for event in call(n, f"prompt {n}", "yes", usage=Usage(1, 2, 3)))
     tree = Told(Stopped())
     took = 0.0
@@ -102,6 +104,7 @@ def test_updates_take_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPatch)
         tree.update()
         took += time.monotonic() - before
         time.sleep(0.0002)
+    assert sum(len(message.get("packed", "")) for message in tree.messages) < 1_000_000
     assert took < 0.12 * (time.monotonic() - began_at)
     assert len(tree.messages) < 30
 
@@ -109,7 +112,7 @@ def test_updates_take_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPatch)
 def test_a_long_text_is_sent_to_who_asks_for_it() -> None:
     tree = told(numbered(*began(), *turn(1, "long " * 1_000_000), *ended("a")))
     assert len(tree.saved) < 100_000
-    texts = unpacked(tree)["piece"]["said"]
+    texts = unpacked(tree.saved)["piece"]["said"]
     index = next(index for index, _, _, missing in texts if missing > 4_000_000)
     (answer,) = tree.hear(type="text", index=index)
     assert (len(answer["text"]), answer["missing"]) == (widget.TEXT_CHARACTERS, 4_000_000)
