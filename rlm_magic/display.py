@@ -22,7 +22,7 @@ EVENT_SECONDS = 0.1
 """How long to wait for an event before looking whether something is to be shown."""
 UPDATE_SECONDS = 0.2
 """How often the tree without widgets is written anew at most,"""
-UPDATE_SHARE = 0.02
+UPDATE_SHARE = 0.01
 """and the share of the time that may take."""
 SAVE_SECONDS = 15.0
 """How often that is done where a widget shows the tree."""

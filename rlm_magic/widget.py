@@ -25,11 +25,11 @@ from rlm_magic.pace import Pace
 
 UPDATE_SECONDS = 0.1
 """Changes are sent no more often than this,"""
-UPDATE_SHARE = 0.03
+UPDATE_SHARE = 0.02
 """nor so often that it takes more than this share of the time."""
 SAVE_SECONDS = 15.0
 """How often all there is goes into the widget's state while the run goes on; at first, more often."""
-SAVE_SHARE = 0.01
+SAVE_SHARE = 0.005
 SAVED_CHARACTERS = 1_500_000
 """About how much text of a run the widget's state holds, and a saved notebook with it; longer texts are cut."""
 TEXT_CHARACTERS = 1_000_000
@@ -108,7 +108,7 @@ class CallTree(anywidget.AnyWidget):
         with self._lock:
             self._tell()
             state = {"n": self._sent, "piece": self._deltas.whole(time.time(), Room(SAVED_CHARACTERS))}
-        self.saved = _packed(state, 6)
+        self.saved = _packed(_text(state), 6)
 
     def _tell(self) -> int:
         """Send what has changed; return how many characters that were."""
@@ -123,7 +123,7 @@ class CallTree(anywidget.AnyWidget):
         if len(text) < PACKED_FROM:
             self.send({"type": kind, **content})
             return len(text)
-        packed = _packed(content, 1)
+        packed = _packed(text, 1)
         self.send({"type": kind, "packed": packed})
         return len(packed)
 
@@ -152,5 +152,5 @@ def _text(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
-def _packed(content: Any, level: int) -> str:
-    return base64.b64encode(gzip.compress(_text(content).encode(), level, mtime=0)).decode()
+def _packed(text: str, level: int) -> str:
+    return base64.b64encode(gzip.compress(text.encode(), level, mtime=0)).decode()

@@ -231,11 +231,11 @@ class View {
 
   sayFigures({ run, rows }) {
     const use = usage(run.usage);
-    const kinds = (kind) => rows.reduce((sum, row) => sum + (row.kind === kind), 0);
+    const kinds = (kind, level) => rows.reduce((sum, row) => sum + (row.kind === kind && row.level <= level), 0);
     const count = (amount, noun, many) => (amount ? `${number(amount)} ${amount === 1 ? noun : many}` : "");
     const figures = [
-      count(kinds("turn"), "turn", "turns"), count(kinds("call"), "call", "calls"),
-      count(kinds("child"), "child", "children"), tokens(use) && `${tokens(use)} tokens`, price(use),
+      count(kinds("turn", 1), "turn", "turns"), count(kinds("call", Infinity), "call", "calls"),
+      count(kinds("child", Infinity), "child", "children"), tokens(use) && `${tokens(use)} tokens`, price(use),
       duration(run.now?.() ?? run.seconds), rows.length ? idle(rows[0]) : "",
     ];
     const near = run.near.map(([name, used, most]) => el(

@@ -23,6 +23,7 @@ def picture(theme: str, file: str) -> None:
         page.keyboard.press("Control+b")
         row(tree, "Cell 2").click()
         tree.get_by_role("tree").evaluate("(tree) => { tree.scrollTop = 0; }")
+        page.mouse.move(0, 0)
         tree.screenshot(path=DOCS / file)
 
 

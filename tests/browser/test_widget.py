@@ -197,9 +197,9 @@ def synthetic(page: Page, jupyter: Lab, name: str, *calls: str) -> Locator:
 
 
 def test_texts_of_models_are_only_text_in_every_tree_of_a_page(jupyter: Lab, page: Page) -> None:
-    trees = synthetic(
-        page, jupyter, "hostile.ipynb", *(f"show('hostile', {name!r})" for name in ("attributes", "terminal", "long line")), "show('nothing')",
-    )  # fmt: skip
+    texts = ("attributes", "terminal", "long line")
+    shown = [f"show('hostile', {name!r})" for name in texts]
+    trees = synthetic(page, jupyter, "hostile.ipynb", *shown, "show('nothing')")
     expect(trees).to_have_count(4)
     for nth in range(3):
         tree = trees.nth(nth)

@@ -28,6 +28,8 @@ class Item:
     level: int
     draw: Callable[[int], Row]
     below: list[int] = field(default_factory=list)
+    drawn: Row | None = None
+    """The row, while it has not changed."""
 
 
 class Rows:
@@ -100,7 +102,9 @@ class Rows:
     def row(self, number: int) -> Row:
         """Draw the row of that number."""
         item = self._items[number]
-        return item.draw(item.level)
+        if item.drawn is None:
+            item.drawn = item.draw(item.level)
+        return item.drawn
 
     def above(self, number: int) -> int:
         """Return the number of the row above; -1 for the root."""
@@ -131,7 +135,7 @@ class Rows:
     def _touch(self, key: Key) -> None:
         number = self._at.get(key)
         if number is not None:
-            self.changed[number] = None
+            self.changed[number] = self._items[number].drawn = None
 
     def _turn(self, node: Node, turn: Iteration) -> Key:
         draw = partial(self.drawing.turn, node, turn)

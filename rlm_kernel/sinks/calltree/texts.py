@@ -11,6 +11,7 @@ CHUNK_CHARACTERS = 250_000
 _TERMINAL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _OVERRIDES = re.compile("[\u202d\u202e]")
+_ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _DIRECTION = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -20,6 +21,8 @@ def harmless(text: str, *, code: bool = False) -> str:
     Characters that turn the reading direction around become visible too: in code all of them, for there they hide what
     runs; elsewhere only those that force it, for right-to-left languages need the others.
     """
+    if _ODD.search(text) is None:  # as nearly always
+        return text
     text = _CONTROL.sub(_sign, _TERMINAL.sub("", text.replace("\r\n", "\n")))
     return (_DIRECTION if code else _OVERRIDES).sub(lambda mark: f"⟨U+{ord(mark[0]):04X}⟩", text)
 
