@@ -11,6 +11,7 @@ import gzip
 import json
 import threading
 import time
+from collections import deque
 from typing import Any
 
 import anywidget
@@ -65,6 +66,7 @@ class CallTree(anywidget.AnyWidget):
         self._lock = threading.Lock()
         self._sent = 0
         self._changed = True
+        self._waiting: deque[Event] = deque()
         self._updates = Pace(UPDATE_SECONDS, UPDATE_SHARE)
         self._saves = Pace(1.0, SAVE_SHARE)
         self._saves.end(0)
@@ -82,17 +84,17 @@ class CallTree(anywidget.AnyWidget):
     @property
     def tree(self) -> Tree:
         """The tree so far."""
+        with self._lock:
+            self._fold()
         return self._deltas.rows.tree
 
     def apply(self, event: Event) -> None:
-        """Fold one event."""
-        with self._lock:
-            self._deltas.apply(event)
-            self._changed = True
+        """Take an event. It is folded when there is something to tell: the run's own thread has more to do now."""
+        self._waiting.append(event)
 
     def update(self) -> None:
         """Tell the front ends what has changed, if it is time to."""
-        if not self._changed or not self._updates.begin():
+        if not self._waiting or not self._updates.begin():
             return
         with self._lock:
             sent = self._tell()
@@ -110,8 +112,14 @@ class CallTree(anywidget.AnyWidget):
             state = {"n": self._sent, "piece": self._deltas.whole(time.time(), Room(SAVED_CHARACTERS))}
         self.saved = _packed(_text(state), 6)
 
+    def _fold(self) -> None:
+        while self._waiting:
+            self._deltas.apply(self._waiting.popleft())
+            self._changed = True
+
     def _tell(self) -> int:
         """Send what has changed; return how many characters that were."""
+        self._fold()
         if not self._changed:
             return 0
         self._changed = False

@@ -38,7 +38,10 @@ class TreeBuilder:
         _FOLDS(type(event))(self, event)
 
     def _node(self, node_id: str) -> Node:
-        return self._nodes.setdefault(node_id, Node(node_id, "rlm"))
+        node = self._nodes.get(node_id)
+        if node is None:
+            node = self._nodes[node_id] = Node(node_id, "rlm")
+        return node
 
     def _iteration(self, node_id: str, index: int) -> Iteration:
         iterations = self._node(node_id).iterations

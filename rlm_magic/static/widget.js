@@ -22,11 +22,15 @@ class Session {
   begin(widget) {
     this.widget = widget;
     this.queue = Promise.resolve(); // what is packed takes a while to open, and the next message must wait for it
-    widget.on("msg:custom", (message) => { this.queue = this.queue.then(() => this.hear(message)); });
-    widget.on("change:saved", () => { this.queue = this.queue.then(() => this.open()); });
+    widget.on("msg:custom", (message) => this.next(() => this.hear(message)));
+    widget.on("change:saved", () => this.next(() => this.open()));
     widget.on("comm_live_update", () => this.lost());
-    this.queue = this.queue.then(() => this.open());
+    this.next(() => this.open());
     this.want();
+  }
+
+  next(task) {
+    this.queue = this.queue.then(task).catch((error) => console.error("The call tree:", error));
   }
 
   send(message) {
@@ -54,6 +58,7 @@ class Session {
     } else if (message.type === "all") {
       clearTimeout(this.wanting);
       this.wanting = null;
+      this.answers = true;
       if (message.piece && message.n > this.n) this.take(message);
     } else if (message.type === "text") {
       this.model.say(message.index, 0, message.text, message.missing);
@@ -63,11 +68,23 @@ class Session {
       clearTimeout(this.waiting.get(message.node));
       this.tell("Stopping …");
     }
+    await this.keep();
+  }
+
+  /** When all is there and the kernel lives, keep it in the notebook. */
+  async keep() {
+    if (!this.live || !this.final || this.kept) return;
+    this.kept = true;
+    try {
+      await keep(this.widget);
+    } catch (error) {
+      console.warn("The call tree could not be kept in the notebook:", error); // another front end, or a later one
+    }
   }
 
   /** Ask whether something was missed, when nothing has come for a while: a server may drop what comes too fast. */
   listen() {
-    if (performance.now() - this.heardAt > SILENCE_MS) this.want();
+    if (this.answers && performance.now() - this.heardAt > SILENCE_MS) this.want();
   }
 
   take({ n, piece }) {
@@ -89,7 +106,8 @@ class Session {
     if (!saved) return;
     const state = await unpacked(saved);
     if (state.n > this.n) this.take(state);
-    if (!state.piece.run.running) await keep(this.widget);
+    this.final = !state.piece.run.running;
+    await this.keep();
   }
 
   lost() {
@@ -278,6 +296,7 @@ async function keep(widget) {
   const own = widget.get("key");
   const layout = String(state[own]?.state.layout).replace("IPY_MODEL_", "");
   const before = notebook.getMetadata("widgets")?.[type]?.state ?? {};
+  if (before[own]?.state.saved === state[own]?.state.saved) return;
   const outputs = JSON.stringify(notebook.toJSON().cells);
   const kept = Object.entries(before).filter(([id, each]) => {
     const tree = each.state._anywidget_id === state[own]?.state._anywidget_id;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from operator import attrgetter
 from typing import Any
 
 from rlm_kernel.events.tree import Cell, Check, Iteration, Node, Output, ToolUse
@@ -180,7 +181,7 @@ class Drawing:
             seconds(self._moments.ended.get(key)),
             seconds(rest.get("seconds")),
             usage(own),
-            0 if adds == own else usage(adds) or [0],
+            0 if adds is own or adds == own else usage(adds) or [0],
             rest.get("parts", []),
             rest.get("facts", []),
         ]
@@ -220,12 +221,12 @@ def seconds(value: float | None) -> float | None:
 
 def usage(used: Usage | None) -> list[float] | int:
     """Return usage as numbers in the order of the columns, without zeros at the end."""
-    if used is None or used == Usage():
+    if used is None:
         return 0
-    numbers = [getattr(used, name) for name in USAGE]
+    numbers = [number if math.isfinite(number) else 0 for number in _NUMBERS(used)]
     while numbers and not numbers[-1]:
         numbers.pop()
-    return [number if math.isfinite(number) else 0 for number in numbers]
+    return numbers or 0
 
 
 USAGE = (
@@ -239,3 +240,4 @@ USAGE = (
     "cache_write_tokens",
 )
 """What a row's usage lists, in order."""
+_NUMBERS = attrgetter(*USAGE)

@@ -51,8 +51,8 @@ class Detail {
     const stop = row.state === "running" && row.kind !== "cell" && row.kind !== "turn" ? this.stop(row) : null;
     return [
       el("p", { class: "path" }, ...this.path(row)),
-      el("h2", { class: look(row) }, `${name(row)} `, el("span", { class: `badge ${look(row)}` }, ending(row)), stop),
-      this.facts(row), this.figures(row),
+      el("h2", { class: look(row) }, `${name(row)} `, el("span", { class: `badge ${look(row)}` }, ending(row))),
+      ...(stop ? [stop] : []), this.facts(row), this.figures(row),
     ];
   }
 
