@@ -12,7 +12,7 @@ import psutil
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.browser.lab import SECONDS, Lab, browser, lab, open_notebook, run_cell
+from tests.browser.lab import SECONDS, Lab, browser, open_notebook, run_cell
 from tests.providers.fake_servers import FakeServer, Hang, Request
 from tests.providers.items import Item
 
@@ -196,20 +196,24 @@ def synthetic(page: Page, jupyter: Lab, name: str, *calls: str) -> Locator:
     return page.locator(".rlm-calltree")
 
 
-def test_texts_of_models_are_only_text_in_every_tree_of_a_page(jupyter: Lab, page: Page) -> None:
+def test_texts_of_models_are_only_text_and_long_ones_come_when_asked_for(jupyter: Lab, page: Page) -> None:
     texts = ("attributes", "terminal", "long line")
     shown = [f"show('hostile', {name!r})" for name in texts]
-    trees = synthetic(page, jupyter, "hostile.ipynb", *shown, "show('nothing')")
-    expect(trees).to_have_count(4)
+    trees = synthetic(page, jupyter, "hostile.ipynb", *shown, "show('nothing')", "show('long')")
+    expect(trees).to_have_count(5)
     for nth in range(3):
         tree = trees.nth(nth)
         expect(tree.locator(".badge").first).to_have_text("failed")
         tree.get_by_role("tree").focus()
         page.keyboard.press("Home")
         for _ in range(tree.locator(".row").count()):
-            expect(tree.get_by_label("Details of the chosen row").locator("h2")).to_be_visible()
             page.keyboard.press("ArrowDown")
     expect(trees.nth(3).get_by_role("treeitem")).to_have_count(1)
+    row(trees.nth(4), "Turn 1").click()
+    part = trees.nth(4).locator(".part", has_text="Reply")
+    expect(part).to_contain_text("the first 1,000,000 of 5,000,000 characters")
+    part.get_by_role("button", name="Next page").click()
+    expect(part).to_contain_text("page 2 of 50")
     found = page.evaluate(
         """() => {
           const inside = [...document.querySelectorAll(".rlm-calltree *")];
@@ -223,15 +227,6 @@ def test_texts_of_models_are_only_text_in_every_tree_of_a_page(jupyter: Lab, pag
         }"""
     )
     assert found == {"active": 0, "handlers": 0, "same": 0}
-
-
-def test_a_long_reply_comes_when_it_is_asked_for(jupyter: Lab, page: Page) -> None:
-    tree = synthetic(page, jupyter, "long.ipynb", "show('long')")
-    row(tree, "Turn 1").click()
-    part = tree.locator(".part", has_text="Reply")
-    expect(part).to_contain_text("the first 1,000,000 of 5,000,000 characters")
-    part.get_by_role("button", name="Next page").click()
-    expect(part).to_contain_text("page 2 of 50")
 
 
 WATCH = """
@@ -284,13 +279,17 @@ def test_ten_thousand_calls_answer_their_reader_at_once(jupyter: Lab, page: Page
     assert ended[0] < 100
 
 
-def test_without_a_widget_manager_the_tree_grows_as_html(tmp_path: Path, page: Page) -> None:
-    with (
-        lab(tmp_path, without=["@jupyter-widgets/jupyterlab-manager"]) as jupyter,
-        FakeServer(scripted([LOOK, ASK, DONE], lambda prompt: Hang())) as server,
-    ):
-        jupyter.write("plain.ipynb", *setup(server))
-        ask(page, jupyter, "plain.ipynb")
+@pytest.fixture
+def configured(jupyter: Lab) -> Iterator[Lab]:
+    yield jupyter
+    jupyter.configure()
+
+
+def test_without_a_widget_manager_the_tree_grows_as_html(configured: Lab, page: Page) -> None:
+    configured.configure(without=["@jupyter-widgets/jupyterlab-manager"])
+    with FakeServer(scripted([LOOK, ASK, DONE], lambda prompt: Hang())) as server:
+        configured.write("plain.ipynb", *setup(server))
+        ask(page, configured, "plain.ipynb")
         shown = page.locator(".rlm-saved")
         expect(shown.locator("summary", has_text="Iteration 2")).to_be_visible()
         expect(shown.locator(".badge")).to_contain_text("running")
@@ -298,14 +297,13 @@ def test_without_a_widget_manager_the_tree_grows_as_html(tmp_path: Path, page: P
         expect(shown.locator(".badge")).to_contain_text("stopped")
 
 
-def test_where_messages_wait_for_the_cell_the_stop_button_interrupts(tmp_path: Path, page: Page) -> None:
-    settings = {"@jupyterlab/apputils-extension:kernels-settings": {"commsOverSubshells": "disabled"}}
-    with (
-        lab(tmp_path, settings=settings) as jupyter,
-        FakeServer(scripted([LOOK, ASK, DONE], lambda prompt: Hang())) as server,
-    ):
-        jupyter.write("deaf.ipynb", *setup(server))
-        tree = ask(page, jupyter, "deaf.ipynb")
+def test_where_messages_wait_for_the_cell_the_stop_button_interrupts(configured: Lab, page: Page) -> None:
+    configured.configure(kernels_settings={"commsOverSubshells": "disabled"})
+    with FakeServer(scripted([LOOK, ASK, DONE], lambda prompt: Hang())) as server:
+        configured.write("deaf.ipynb", *setup(server))
+        tree = ask(page, configured, "deaf.ipynb")
         expect(row(tree, "Call 0.1, running")).to_be_visible()
         tree.get_by_role("button", name="Stop run").first.click()
+        page.wait_for_timeout(2000)
+        expect(tree.locator(".badge").first).to_have_text("running")
         expect(tree.locator(".badge").first).to_have_text("stopped")

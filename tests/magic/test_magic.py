@@ -58,6 +58,18 @@ def test_the_output_updates_while_the_run_goes_on(nb: Notebook) -> None:
     assert nb.value("verdict") == "{'length': 18}"
 
 
+def test_without_anywidget_there_is_the_one_output(nb: Notebook) -> None:
+    nb.run("import sys; kept = sys.modules.pop('rlm_magic.widget', None); sys.modules['rlm_magic.widget'] = None")
+    try:
+        with FakeServer([VALUE]) as server:
+            ran = nb.run(ask(server))
+    finally:
+        nb.run("del sys.modules['rlm_magic.widget']")
+    assert ran.ok, ran.trouble
+    assert ran.widgets == []
+    assert "answered" in ran.displays[-1]["text/html"]
+
+
 def test_the_root_hears_the_question_and_never_the_whole_input(nb: Notebook) -> None:
     with FakeServer([VALUE]) as server:
         nb.run("long = 'x' * 1000 + book + 'x' * 1000")
