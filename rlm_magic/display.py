@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from IPython.display import display
 
@@ -13,8 +13,19 @@ from rlm_kernel.events.types import Event
 from rlm_kernel.sinks import html
 from rlm_kernel.sinks.terminal import TerminalView
 from rlm_kernel.sinks.text import plain
+from rlm_magic.pace import Pace
 
+if TYPE_CHECKING:
+    from rlm_magic.widget import CallTree
+
+EVENT_SECONDS = 0.1
+"""How long to wait for an event before looking whether something is to be shown."""
 UPDATE_SECONDS = 0.2
+"""How often the tree without widgets is written anew at most,"""
+UPDATE_SHARE = 0.01
+"""and the share of the time that may take."""
+SAVE_SECONDS = 15.0
+"""How often that is done where a widget shows the tree."""
 
 
 def watch(run: Run, *, notebook: bool, quiet: bool) -> Completion:
@@ -32,10 +43,11 @@ def watch(run: Run, *, notebook: bool, quiet: bool) -> Completion:
         print(plain(completion.text))  # noqa: T201
         return completion
     if notebook:
-        view = _NotebookView()
-        _follow(run, view)
-        view.show()
-        return run.result()
+        view = _NotebookView(run)
+        try:
+            return _follow(run, view)
+        finally:
+            view.end()
     with TerminalView() as terminal:
         return _follow(run, lambda event: None if event is None else terminal(event))
 
@@ -44,7 +56,7 @@ def _follow(run: Run, view: Callable[[Event | None], None]) -> Completion:
     """Give the run's events to a view here, in the thread that owns the display; ``None`` when a while has passed."""
     while True:
         try:
-            for event in run.events(every=UPDATE_SECONDS):
+            for event in run.events(every=EVENT_SECONDS):
                 view(event)
             return run.result()
         except KeyboardInterrupt:
@@ -52,39 +64,70 @@ def _follow(run: Run, view: Callable[[Event | None], None]) -> Completion:
 
 
 class _NotebookView:
-    """The tree in the cell's output, updated a few times a second."""
+    """Two outputs: the widget, and below it the tree as HTML and text, for all who show or read no widgets.
 
-    def __init__(self) -> None:
+    They cannot be one: a front end that knows widgets, and cannot find this one's state or script, shows an error in
+    the place of its output. Where the widget is there it hides the other.
+    """
+
+    def __init__(self, run: Run) -> None:
         self._builder = TreeBuilder()
-        self._handle = display(_bundle(self._builder.tree), raw=True, display_id=True)
-        self._shown, self._changed = 0.0, False
+        self._widget = _widget(run)
+        self._handle = display(self._bundle(), raw=True, display_id=True)
+        self._pace, self._changed = Pace(UPDATE_SECONDS, UPDATE_SHARE), False
 
     def __call__(self, event: Event | None) -> None:
         if event is not None:
-            self._builder.apply(event)
+            (self._builder if self._widget is None else self._widget).apply(event)
             self._changed = True
-        if self._changed and time.monotonic() - self._shown > UPDATE_SECONDS:
-            self.show()
+        if self._widget is not None:
+            self._widget.update()
+        if self._changed and self._pace.begin():
+            self._show()
 
-    def show(self) -> None:
-        """Show the tree as it is."""
-        self._handle.update(_bundle(self._builder.tree), raw=True)
-        self._shown, self._changed = time.monotonic(), False
+    def end(self) -> None:
+        """Show how it ended."""
+        if self._widget is not None:
+            self._widget.save()
+        self._show()
 
+    def _show(self) -> None:
+        self._changed = False
+        bundle = self._bundle()
+        self._handle.update(bundle, raw=True)
+        if self._widget is not None and self._widget.heard:
+            self._pace.seconds = SAVE_SECONDS
+        self._pace.end(len(bundle["text/html"]))
 
-def _bundle(tree: Tree) -> dict[str, str]:
-    return {"text/html": html.render(tree), "text/plain": html.render_text(tree)}
+    def _bundle(self) -> dict[str, str]:
+        tree: Tree = self._builder.tree if self._widget is None else self._widget.tree
+        return {
+            "text/html": f'<div class="rlm-saved">{html.render(tree)}</div>',
+            "text/plain": html.render_text(tree),
+        }
 
 
 def follow(run: Run) -> Callable[[], None]:
     """Show a run's tree here, and return what brings it up to date; both are for the thread that owns the display."""
-    view = _NotebookView()
+    view = _NotebookView(run)
 
     def update() -> None:
         for event in run.events(every=0):
             view(event)
             if event is None:
                 return
-        view.show()
+        view.end()
 
     return update
+
+
+def _widget(run: Run) -> CallTree | None:
+    """Show the live tree, where widgets are installed."""
+    try:
+        from rlm_magic.widget import CallTree
+    except ImportError:
+        return None
+    widget = CallTree(run)
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    display({"application/vnd.jupyter.widget-view+json": view, "text/plain": ""}, raw=True)
+    return widget

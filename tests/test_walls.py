@@ -36,6 +36,7 @@ MAY_IMPORT = {
         "rlm_kernel.events",
         "rlm_kernel.errors",
         "rlm_kernel.sinks.text",
+        "rlm_kernel.sinks.calltree",
         "rlm_kernel.host.parse",
     },
     "rlm_kernel/provenance": {

@@ -1,7 +1,8 @@
 """A run as one HTML file that opens from disk, without a network and without this package.
 
 What models and documents wrote is text and stays text: the page's policy allows one script and one style sheet, both
-by hash, no requests and no HTML made by the script. The call tree is data in the page; `static/` draws what is in view.
+by hash, no requests and no HTML made by the script. The call tree is data in the page; the script of
+`rlm_kernel.sinks.calltree` draws what is in view.
 """
 
 from __future__ import annotations
@@ -9,18 +10,19 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
 from functools import cache
 from html import escape
-from importlib.resources import files
 from string import Template
 
 from rlm_kernel.events.tree import Tree
 from rlm_kernel.events.types import Event
 from rlm_kernel.events.values import Usage
-from rlm_kernel.exports.html_moments import follow
-from rlm_kernel.exports.html_rows import data
-from rlm_kernel.exports.html_texts import harmless
+from rlm_kernel.sinks.calltree import assets
+from rlm_kernel.sinks.calltree.drawing import seconds as number
+from rlm_kernel.sinks.calltree.rows import Rows, page
+from rlm_kernel.sinks.calltree.texts import harmless
 from rlm_kernel.sinks.text import count, line, seconds, state
 
 COMPRESSED_FROM = 1_000_000
@@ -30,7 +32,6 @@ BLOCK_CHARACTERS = 1 << 20
 HEAD_CHARACTERS = 20_000
 """How much of the question, the answer and the error is in the head; the call tree has them whole."""
 
-SCRIPTS = ("model.js", "format.js", "tree.js", "visible.js", "detail.js", "search.js", "timeline.js", "main.js")
 _ESCAPED = "<>&\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _IN_SCRIPT = {ord(sign): f"\\u{ord(sign):04x}" for sign in _ESCAPED}
 _ENDINGS = {"answered": "ok", "error": "bad", None: "running"}
@@ -48,11 +49,13 @@ def to_html(events: Iterable[Event]) -> str:
     events
         The run's events in order, as the journal gives them.
     """
-    tree, moments = follow(events)
-    script, style = _script(), _static("page.css")
+    rows = Rows()
+    for event in events:
+        rows.apply(event)
+    tree, script, style = rows.tree, _script(), _style()
     return Template(_static("page.html")).substitute(
         answer=_answer(tree),
-        data=_embedded("\n".join(data(tree, moments))),
+        data=_embedded("\n".join(_data(rows))),
         ending=_ENDINGS.get(tree.stop_reason, "warn"),
         models=_models(tree),
         question=_text(tree.question) or "(no question)",
@@ -144,15 +147,27 @@ def _block(form: str, content: str) -> str:
     return f'<script class="data" type="application/jsonl" data-form="{form}">{content}</script>'
 
 
+def _data(rows: Rows) -> Iterator[str]:
+    """Yield lines of JSON that UTF-8 can hold."""
+    about = {"question": harmless(rows.tree.question), "seconds": number(rows.moments.last)}
+    for piece in ({"run": about}, *page(rows)):
+        yield json.dumps(piece, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 @cache
 def _script() -> str:
-    """Return the page's one script: files of one scope, one after the other."""
-    return '"use strict";\n(() => {\n' + "\n".join(_static(name) for name in SCRIPTS) + "\n})();"
+    """Return the page's one script."""
+    return f'"use strict";\n(() => {{\n{assets.script()}\n{_static("page.js")}\n}})();'
+
+
+@cache
+def _style() -> str:
+    return f"{assets.sheet()}\n{_static('page.css')}"
 
 
 @cache
 def _static(name: str) -> str:
-    return (files(__package__ or "") / "static" / name).read_text(encoding="utf-8").strip()
+    return assets.static(__package__ or "", name)
 
 
 def _hash(content: str) -> str:

@@ -175,6 +175,11 @@ class Run:
         if self._running is not None:
             self._running.get_loop().call_soon_threadsafe(self._running.cancel)
 
+    def cancel_call(self, call: str) -> None:
+        """Stop a sub-call (``"0.3"``) and all below it, from any thread: its cell sees a failure, the run goes on."""
+        if self._running is not None:
+            self._running.get_loop().call_soon_threadsafe(self._shared.stops.stop, call)
+
     def result(self) -> Completion:
         """Wait for the end of a run that was started.
 

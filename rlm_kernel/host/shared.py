@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rlm_kernel.host import prompts
@@ -14,6 +14,7 @@ from rlm_kernel.host.options import Options
 from rlm_kernel.host.prompts import Prompts
 from rlm_kernel.host.redaction import Redactor
 from rlm_kernel.host.sandboxes.box import Box
+from rlm_kernel.host.stops import Stops
 from rlm_kernel.host.tools import Tools
 from rlm_kernel.host.verify import Verifiers
 
@@ -35,6 +36,7 @@ class Shared:
     box: Box
     tools: Tools
     sub_tools: Tools
+    stops: Stops = field(default_factory=Stops)
 
     @classmethod
     def of(cls, options: Options, bus: Bus, box: Box | None = None) -> Shared:

@@ -12,6 +12,7 @@ from rlm_kernel import wire
 from rlm_kernel.errors import LimitReached, RLMError
 from rlm_kernel.events import types as events
 from rlm_kernel.host.resume.recorded import RecordedCall
+from rlm_kernel.host.stops import CallStopped
 from rlm_kernel.host.subcall import InFlight, Job
 
 if TYPE_CHECKING:
@@ -66,9 +67,12 @@ class SubCalls:
         try:
             if node.recorded.strict:
                 await _missing(recorded)
-            text = await flight.go(job)
+            async with self._shared.stops.of(flight.call):
+                text = await flight.go(job)
             node.ledger.account.record(text)
             status, result = "ok", wire.CallResult(text=text)
+        except CallStopped as stopped:
+            text, result = str(stopped), wire.CallResult.failed(stopped)
         except RLMError as error:
             status, text, result = "error", str(error), wire.CallResult.failed(error)
         finally:

@@ -77,7 +77,7 @@ def opened(chrome: Browser, tmp_path: Path) -> Iterator[Opened]:
 
 
 def detail(page: Page) -> Any:
-    return page.locator("#detail")
+    return page.locator(".detail")
 
 
 def longest_task(page: Page) -> float:
@@ -158,24 +158,24 @@ def test_search_goes_through_prompts_replies_code_and_outputs_and_back(opened: O
     page = opened.open(mystery())
     page.keyboard.press("/")
     page.keyboard.type("PANTRY")
-    expect(page.locator("#found")).to_have_text("1 of 2 rows")
+    expect(page.locator(".found")).to_have_text("1 of 2 rows")
     expect(detail(page).locator("mark.here")).to_have_text("pantry")
     chosen = page.locator("[aria-selected=true]")
     expect(chosen).to_contain_text("print(llm_query(context))")
     page.keyboard.press("Enter")
-    expect(page.locator("#found")).to_have_text("2 of 2 rows")
+    expect(page.locator(".found")).to_have_text("2 of 2 rows")
     expect(chosen).to_contain_text("Call 0.12.1")
     page.keyboard.press("Enter")
-    expect(page.locator("#found")).to_have_text("1 of 2 rows")
+    expect(page.locator(".found")).to_have_text("1 of 2 rows")
     page.keyboard.press("Shift+Enter")
-    expect(page.locator("#found")).to_have_text("2 of 2 rows")
+    expect(page.locator(".found")).to_have_text("2 of 2 rows")
     page.get_by_role("searchbox").fill("re.split(r")
     expect(chosen).to_contain_text("Turn 1")
-    expect(page.locator("#found")).to_have_text("1 of 2 rows")
+    expect(page.locator(".found")).to_have_text("1 of 2 rows")
     page.get_by_role("searchbox").fill("nowhere to be found")
-    expect(page.locator("#found")).to_have_text("Nothing found")
+    expect(page.locator(".found")).to_have_text("Nothing found")
     page.keyboard.press("Escape")
-    expect(page.locator("#found")).to_have_text("")
+    expect(page.locator(".found")).to_have_text("")
     expect(page.locator("mark")).to_have_count(0)
 
 
@@ -193,15 +193,15 @@ def test_ten_thousand_calls_open_scroll_sort_and_are_searched_without_a_stall(op
     expect(opened.row("Call 0.5000,")).to_be_visible()
 
     page.get_by_role("searchbox").fill("brass valve")
-    expect(page.locator("#found")).to_have_text("1 of 10 rows")
+    expect(page.locator(".found")).to_have_text("1 of 10 rows")
     page.get_by_role("button", name="Next place").click()
     expect(page.locator("[aria-selected=true]")).to_contain_text("Call 0.2000")
-    page.locator("#show").select_option("found")
+    page.locator(".show").select_option("found")
     assert page.locator(".row b").all_inner_texts() == [f"Call 0.{n}000" for n in range(1, 11)]
-    page.locator("#show").select_option("failed")
+    page.locator(".show").select_option("failed")
     assert page.locator(".row b").all_inner_texts() == ["Call 0.500", *(f"Call 0.{n}500" for n in range(1, 10))]
-    page.locator("#show").select_option("all")
-    page.locator("#order").select_option("cost")
+    page.locator(".show").select_option("all")
+    page.locator(".order").select_option("cost")
     page.get_by_role("tree").focus()
     page.keyboard.press("Home")
     names = page.locator(".row b").all_inner_texts()
@@ -211,13 +211,13 @@ def test_ten_thousand_calls_open_scroll_sort_and_are_searched_without_a_stall(op
 
 def test_the_timeline_leads_to_the_rows_and_can_be_looked_at_closely(opened: Opened) -> None:
     page = opened.open(many(320))
-    expect(page.locator("#legend")).to_contain_text("320 calls, up to 15 at once")
+    expect(page.locator(".legend")).to_contain_text("320 calls, up to 15 at once")
     canvas = page.locator("canvas")
     box = canvas.bounding_box()
     assert box is not None
     middle = (box["x"] + box["width"] / 2, box["y"] + 30)
     page.mouse.move(*middle)
-    tip = page.locator("#tip")
+    tip = page.locator(".tip")
     expect(tip).to_contain_text("Call 0.")
     named = tip.locator("b").inner_text()
     page.mouse.down()
@@ -268,7 +268,7 @@ def test_nothing_that_a_run_holds_runs_or_asks_for_anything(opened: Opened) -> N
             expect(detail(page).get_by_role("heading", level=2)).to_be_visible()
             page.keyboard.press("ArrowDown")
         page.get_by_role("searchbox").fill(text[:40])
-        expect(page.locator("#found")).not_to_have_text("Searching …")
+        expect(page.locator(".found")).not_to_have_text("Searching …")
         assert page.evaluate("[window.canary, document.images.length, __refused]") == [None, 0, []], name
         assert page.title() != "hacked"
         assert opened.wrong == [], name

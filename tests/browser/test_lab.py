@@ -1,94 +1,21 @@
-"""``%%rlm`` in real JupyterLab in a real browser: growing, folding, stopping, saved and reopened."""
+"""What real JupyterLab offers of ours, in a real browser; `test_widget.py` is about the call tree."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.lab import Lab, browser, open_notebook, run_cell
-from tests.providers.fake_servers import FakeServer, Hang
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
-
-LOOK = "I look at the book first.\n```repl\nprint(context[:60])\n```"
-ASK = "Now I ask.\n```repl\nimport time\nreply = llm_query(context)\nprint(reply)\ntime.sleep(2)\n```"
-DONE = "That settles it.\n```repl\nanswer['content'] = reply\nanswer['ready'] = True\n```"
-HOSTILE = (
-    "the <b>butler</b> </details><script>document.title='hacked'</script><img src=x onerror=document.title='hacked'>"
-)
 
 
 @pytest.fixture
 def page() -> Iterator[Page]:
     with browser() as opened:
         yield opened
-
-
-def setup(server: FakeServer) -> tuple[str, str, str]:
-    """The three cells of a notebook that asks the server."""
-    line = f"%%rlm --context book --into verdict --model openai/any --base-url {server.openai_url}"
-    return "%load_ext rlm_magic", "book = 'It was the butler. ' * 1000", f"{line}\nWho was it?"
-
-
-def ask(page: Page, jupyter: Lab, name: str) -> None:
-    open_notebook(page, jupyter.address(name))
-    for index in range(3):
-        run_cell(page, index)
-
-
-def test_the_tree_grows_unfolds_is_saved_and_reopens_without_a_kernel(jupyter: Lab, page: Page, tmp_path: Path) -> None:
-    with FakeServer([LOOK, ASK, HOSTILE, DONE]) as server:
-        jupyter.write("grow.ipynb", *setup(server))
-        ask(page, jupyter, "grow.ipynb")
-        output = page.locator(".jp-OutputArea .rlm")
-        expect(output.locator(".badge")).to_contain_text("running")
-        expect(output.locator("summary", has_text="Iteration 2")).to_be_visible()
-        expect(output.locator(".badge")).to_contain_text("running")
-        page.screenshot(path=tmp_path / "growing.png")
-        expect(output.locator(".badge")).to_contain_text("answered")
-    expect(output.locator(".answer")).to_contain_text("the <b>butler</b> </details><script>")
-    cell = output.locator("summary", has_text="reply = llm_query(context)")
-    cell.click()
-    expect(output.locator("pre", has_text="time.sleep(2)")).to_be_visible()
-    page.screenshot(path=tmp_path / "answered.png")
-    assert page.title() != "hacked"
-
-    with page.expect_response(lambda reply: reply.request.method == "PUT" and "grow.ipynb" in reply.url):
-        page.keyboard.press("Control+s")
-    jupyter.end_kernels()
-
-    page.goto("about:blank")
-    page.route("**/api/sessions*", refuse_new_kernels)
-    page.goto(jupyter.address("grow.ipynb"))
-    reopened = page.locator(".jp-OutputArea .rlm")
-    expect(reopened.locator(".badge")).to_contain_text("answered")
-    expect(reopened.locator(".answer")).to_contain_text("the <b>butler</b>")
-    assert jupyter.api("sessions") == []
-    page.locator(".jp-Dialog button").first.click()  # Lab says that it could not start a kernel
-    page.screenshot(path=tmp_path / "reopened.png")
-    assert page.title() != "hacked"
-
-
-def refuse_new_kernels(route: Route) -> None:
-    route.abort() if route.request.method == "POST" else route.continue_()
-
-
-def test_the_stop_button_stops_the_run_and_keeps_the_tree(jupyter: Lab, page: Page, tmp_path: Path) -> None:
-    with FakeServer([LOOK, Hang()]) as server:
-        jupyter.write("stop.ipynb", *setup(server), "1 + 1")
-        ask(page, jupyter, "stop.ipynb")
-        output = page.locator(".jp-OutputArea .rlm")
-        expect(output.locator("summary", has_text="Iteration 2")).to_be_visible()
-        page.locator("[data-command='notebook:interrupt-kernel'], button[title*='Interrupt']").first.click()
-        expect(output.locator(".badge")).to_contain_text("stopped")
-    expect(page.locator(".jp-OutputArea", has_text="The run was stopped; its journal is").first).to_be_visible()
-    assert "Traceback" not in page.locator(".jp-Notebook").inner_text()
-    run_cell(page, 3)
-    expect(page.locator(".jp-OutputArea-executeResult").last).to_contain_text("2")
-    page.screenshot(path=tmp_path / "stopped.png")
 
 
 def test_tab_completes_the_magics_options_and_variables(jupyter: Lab, page: Page) -> None:

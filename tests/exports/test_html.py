@@ -23,12 +23,14 @@ from rlm_kernel.events.types import Event
 from rlm_kernel.events.values import Message, Usage
 from rlm_kernel.exports import html
 from rlm_kernel.exports.html import to_html
+from rlm_kernel.sinks.calltree import assets
 from tests.events.stories import START, began, call, cell, ended, mystery, numbered, turn
 from tests.host.script import cell as reply_of
 from tests.host.script import done, events_of
 from tests.sinks import hostile
 
 RUN = mystery()
+STATIC = [file for room in ("exports", "sinks.calltree") for file in (files(f"rlm_kernel.{room}") / "static").iterdir()]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 FIELDS = ("kind", "level", "id", "label", "state", "model", "start", "end", "seconds", "own", "adds", "parts", "facts")
 
@@ -126,7 +128,7 @@ def test_the_document_asks_for_nothing_from_elsewhere() -> None:
 
 
 def test_the_script_makes_no_markup_and_no_requests() -> None:
-    for file in (files("rlm_kernel.exports") / "static").iterdir():
+    for file in STATIC:
         if file.name.endswith(".js"):
             found = re.search(
                 r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|new Function|fetch\(|XMLHttp|WebSocket|"
@@ -137,8 +139,8 @@ def test_the_script_makes_no_markup_and_no_requests() -> None:
 
 
 def test_every_static_script_is_in_the_page() -> None:
-    names = {file.name for file in (files("rlm_kernel.exports") / "static").iterdir() if file.name.endswith(".js")}
-    assert names == set(html.SCRIPTS)
+    names = {file.name for file in STATIC if file.name.endswith(".js")}
+    assert names == {*assets.SCRIPTS, "page.js"}
 
 
 def test_each_text_of_a_run_is_in_the_page_once() -> None:

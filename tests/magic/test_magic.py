@@ -48,7 +48,8 @@ def test_a_question_is_answered_with_its_tree_in_the_output(nb: Notebook) -> Non
     assert "<details" in last["text/html"]
     assert "<script" not in last["text/html"]
     assert last["text/plain"].startswith("IT WAS THE BUTLER.")
-    assert len([m for m in ran.messages if m["msg_type"] == "display_data"]) == 1, "one output, updated in place"
+    shown = [m for m in ran.messages if m["msg_type"] == "display_data"]
+    assert (len(shown), len(ran.widgets)) == (2, 1), "the widget, and one output that is updated in place"
 
 
 def test_the_output_updates_while_the_run_goes_on(nb: Notebook) -> None:
@@ -57,6 +58,18 @@ def test_the_output_updates_while_the_run_goes_on(nb: Notebook) -> None:
     pages = [bundle["text/html"] for bundle in ran.displays]
     assert any("running" in page and "I look first." in page for page in pages[:-1])
     assert nb.value("verdict") == "{'length': 18}"
+
+
+def test_without_anywidget_there_is_the_one_output(nb: Notebook) -> None:
+    nb.run("import sys; kept = sys.modules.pop('rlm_magic.widget', None); sys.modules['rlm_magic.widget'] = None")
+    try:
+        with FakeServer([VALUE]) as server:
+            ran = nb.run(ask(server))
+    finally:
+        nb.run("del sys.modules['rlm_magic.widget']")
+    assert ran.ok, ran.trouble
+    assert ran.widgets == []
+    assert "answered" in ran.displays[-1]["text/html"]
 
 
 def test_the_root_hears_the_question_and_never_the_whole_input(nb: Notebook) -> None:

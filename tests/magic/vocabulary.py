@@ -12,6 +12,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
 SECONDS = 40
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 @dataclass
@@ -32,9 +33,16 @@ class Ran:
 
     @property
     def displays(self) -> list[dict[str, Any]]:
-        """MIME bundles shown, first to last; updates replace what stands in the cell."""
+        """MIME bundles shown, first to last, but for widgets; updates replace what stands in the cell."""
         kinds = ("display_data", "update_display_data")
-        return [m["content"]["data"] for m in self.messages if m["msg_type"] in kinds]
+        shown = [m["content"]["data"] for m in self.messages if m["msg_type"] in kinds]
+        return [data for data in shown if WIDGET not in data]
+
+    @property
+    def widgets(self) -> list[str]:
+        """Ids of the widgets shown."""
+        shown = [m["content"]["data"] for m in self.messages if m["msg_type"] == "display_data"]
+        return [data[WIDGET]["model_id"] for data in shown if WIDGET in data]
 
     @property
     def trouble(self) -> str:

@@ -1,17 +1,17 @@
-"""What the one-file page is made of: the call tree as rows from top to bottom, and each text once."""
+"""What one row of the call tree says."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import Any
 
-from rlm_kernel.events.tree import Cell, Check, Iteration, Node, Output, ToolUse, Tree
+from rlm_kernel.events.tree import Cell, Check, Iteration, Node, Output, ToolUse
 from rlm_kernel.events.values import Usage
-from rlm_kernel.exports.html_moments import Key, Moments
-from rlm_kernel.exports.html_texts import Table, harmless
+from rlm_kernel.sinks.calltree.moments import Key, Moments
+from rlm_kernel.sinks.calltree.texts import Table, harmless
 from rlm_kernel.sinks.text import check_line, first_line, line, words
 
 LABEL_CHARACTERS = 200
@@ -26,36 +26,26 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/\s]++=*+\s*+")
 _SENT = {"system": "Sent: instructions", "user": "Sent: message", "assistant": "Sent: earlier reply"}
 
 
-class Rows:
-    """The rows of one run. Each is a list, as `static/model.js` reads it (``_row`` says what is where)."""
+class Drawing:
+    """Draws items of a tree as rows. Each is a list, as `static/model.js` reads it (``_row`` says what is where).
 
-    def __init__(self, tree: Tree, moments: Moments) -> None:
-        self._tree = tree
+    Attributes
+    ----------
+    texts, images
+        What the rows refer to by index.
+    """
+
+    def __init__(self, moments: Moments) -> None:
+        self.texts, self.images = Table(), Table()
         self._moments = moments
-        self._texts = Table()
-        self._images = Table()
 
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """Yield the data in pieces, each a JSON object."""
-        tree = self._tree
-        yield {"run": {"question": harmless(tree.question), "seconds": _seconds(self._moments.last)}}
-        rows: list[Row] = []
-        for row in self._node(tree.root, 0, ("node", "0")):
-            rows.append(row)
-            if len(rows) == 1000:
-                yield {"rows": rows}
-                rows = []
-        yield {"rows": rows}
-        yield from ({"texts": chunk} for chunk in self._texts.chunks())
-        yield from ({"images": chunk} for chunk in self._images.chunks())
-
-    def _node(self, node: Node, level: int, key: Key) -> Iterator[Row]:
-        """Yield an RLM's rows or, of a plain call, its own and those of its checks."""
+    def node(self, node: Node, level: int) -> Row:
+        """Draw an RLM or a plain call."""
         kind = "call" if node.kind == "llm" else "child" if level else "run"
-        yield self._row(
+        return self._row(
             kind,
             level,
-            key,
+            ("node", node.id),
             node.state,
             id=node.id,
             label="" if kind == "call" else line(node.question, LABEL_CHARACTERS),
@@ -66,32 +56,14 @@ class Rows:
             parts=self._node_parts(node),
             facts=_node_facts(node),
         )
-        for check in node.checks:
-            yield self._check(check, level + 1)
-        of_cells = {call.id for turn in node.iterations for cell in turn.cells for call in cell.calls}
-        began = self._moments.began
-        below: list[tuple[float, Iterator[Row]]] = [
-            (began.get(("turn", node.id, turn.index, turn.last), 0.0), self._iteration(node, turn, level + 1))
-            for turn in node.iterations
-        ]
-        for index, note in enumerate(node.notes):
-            times = self._moments.notes.get(node.id, [])
-            when = times[index] if index < len(times) else math.inf
-            below.append((when, self._note(node, index, note, level + 1, when)))
-        below += [
-            (began.get(("node", call.id), 0.0), self._node(call, level + 1, ("node", call.id)))
-            for call in node.calls
-            if call.id not in of_cells
-        ]
-        for _, rows in sorted(below, key=lambda item: item[0]):
-            yield from rows
 
     def _node_parts(self, node: Node) -> list[Part]:
         if node.kind == "llm":
             return self._parts(_failure(node.error), ("Prompt", node.question, "prose"), ("Reply", node.text, "prose"))
+        tree = self._moments.tree
         value = "" if node.value is None or isinstance(node.value, str) else _json(node.value)
-        options = _json(self._tree.options) if node.depth == 0 and self._tree.options else ""
-        failure = node.error or (self._tree.error if node.depth == 0 else None)
+        options = _json(tree.options) if node.depth == 0 and tree.options else ""
+        failure = node.error or (tree.error if node.depth == 0 else None)
         return self._parts(
             _failure(failure),
             ("Question", node.question, "prose"),
@@ -100,13 +72,16 @@ class Rows:
             ("Settings of the run", options, "code"),
         )
 
-    def _iteration(self, node: Node, turn: Iteration, level: int) -> Iterator[Row]:
-        sent = self._moments.messages.get(("turn", node.id, turn.index, turn.last), [])
+    def turn(self, node: Node, turn: Iteration, level: int) -> Row:
+        """Draw a turn of a node."""
+        key = ("turn", node.id, turn.index, turn.last)
+        sent = self._moments.messages.get(key, [])
         replies = {before.text for before in node.iterations[: turn.index]}  # these have rows of their own
-        yield self._row(
+        reply = self._growing(key, turn.text, whole=turn.replied)
+        return self._row(
             "turn",
             level,
-            ("turn", node.id, turn.index, turn.last),
+            key,
             "ok" if turn.replied else "running" if node.state == "running" else "cancelled",
             id=str(turn.index),
             label=("Last words: " if turn.last else "")
@@ -115,75 +90,82 @@ class Rows:
             seconds=turn.seconds,
             own=turn.usage,
             adds=turn.usage,
-            parts=self._parts(
-                ("Reply", turn.text, "prose"),
-                *(
-                    (_SENT.get(role, f"Sent: {role}"), text, "prose")
-                    for role, text in sent
-                    if role != "assistant" or text not in replies
+            parts=[
+                *([("Reply", reply, "prose")] if turn.text else []),
+                *self._parts(
+                    *(
+                        (_SENT.get(role, f"Sent: {role}"), text, "prose")
+                        for role, text in sent
+                        if role != "assistant" or text not in replies
+                    )
                 ),
-            ),
+            ],
         )
-        for cell in turn.cells:
-            yield from self._cell(node, cell, level + 1)
 
-    def _cell(self, node: Node, cell: Cell, level: int) -> Iterator[Row]:
-        outputs = (self._output(output) for output in cell.outputs)
-        yield self._row(
+    def cell(self, node: Node, cell: Cell, level: int) -> Row:
+        """Draw a cell of a node."""
+        key = ("cell", node.id, cell.index)
+        outputs = (
+            self._output(output, (*key, at), whole=cell.status is not None) for at, output in enumerate(cell.outputs)
+        )
+        return self._row(
             "cell",
             level,
-            ("cell", node.id, cell.index),
+            key,
             cell.status or "running",
             id=str(cell.index),
             label=first_line(cell.code, LABEL_CHARACTERS),
             seconds=cell.seconds,
             parts=[*self._parts(("Code", cell.code, "code")), *(part for parts in outputs for part in parts)],
         )
-        began = self._moments.began
-        asked = [(began.get(("node", c.id), 0.0), self._node(c, level + 1, ("node", c.id))) for c in cell.calls]
-        keys = self._moments.tools.get((node.id, cell.index), [])
-        for index, tool in enumerate(cell.tools):
-            key = keys[index] if index < len(keys) else ("tool", node.id, -1)
-            asked.append((began.get(key, 0.0), iter([self._tool(tool, level + 1, key)])))
-        for _, rows in sorted(asked, key=lambda item: item[0]):
-            yield from rows
 
-    def _output(self, output: Output) -> list[Part]:
+    def _output(self, output: Output, key: Key, *, whole: bool) -> list[Part]:
         for mime, beginning in _IMAGES.items():
             data = output.data.get(mime)
             if isinstance(data, str) and data.startswith(beginning) and _BASE64.fullmatch(data):
-                return [("Picture", self._images.add(f"data:{mime};base64,{''.join(data.split())}"), "image")]
+                return [("Picture", self.images.add(f"data:{mime};base64,{''.join(data.split())}"), "image")]
         titles = {"stdout": "Printed", "stderr": "Printed as a warning", "error": "Error"}
         title = titles.get(output.kind, "Shown")
-        other = [] if output.text else [(mime, data) for mime, data in output.data.items() if isinstance(data, str)]
-        return self._parts(
-            (title, output.text, "error" if output.kind == "error" else "output"),
-            *((f"{title} ({line(mime, 60)})", data, "output") for mime, data in other),
-        )
+        if output.text:
+            look = "error" if output.kind == "error" else "output"
+            return [(title, self._growing(key, output.text, whole=whole), look)]
+        other = [(mime, data) for mime, data in output.data.items() if isinstance(data, str)]
+        return self._parts(*((f"{title} ({line(mime, 60)})", data, "output") for mime, data in other))
 
-    def _tool(self, tool: ToolUse, level: int, key: Key) -> Row:
+    def tool(self, tool: ToolUse, key: Key, level: int) -> Row:
+        """Draw a call of a tool."""
         result = ("Why it failed", tool.text, "error") if tool.state == "error" else ("Result", tool.text, "output")
         parts = self._parts(("Arguments", tool.arguments, "code"), result)
         label = line(tool.arguments, LABEL_CHARACTERS)
         return self._row("tool", level, key, tool.state, id=tool.tool, label=label, seconds=tool.seconds, parts=parts)
 
-    def _check(self, check: Check, level: int) -> Row:
+    def check(self, check: Check, level: int) -> Row:
+        """Draw a hook's verdict."""
         state = {"refuse": "refused", "allow": "ok"}.get(check.verdict, check.verdict)
         parts = self._parts(("Reason", check.reason, "prose"))
         return self._row("check", level, ("check",), state, label=check_line(check), parts=parts)
 
-    def _note(self, node: Node, index: int, note: str, level: int, when: float) -> Iterator[Row]:
+    def note(self, node: Node, index: int, level: int) -> Row:
+        """Draw a note of a node."""
+        note, times = node.notes[index], self._moments.notes.get(node.id, [])
         summary = self._moments.summaries.get((node.id, index), "")
         parts = self._parts(("Note", note, "prose"), ("What stands for the older messages", summary, "prose"))
-        yield self._row("note", level, ("note",), "ok", label=line(note, LABEL_CHARACTERS), began=when, parts=parts)
+        when = times[index] if index < len(times) else math.inf
+        return self._row("note", level, ("note",), "ok", label=line(note, LABEL_CHARACTERS), began=when, parts=parts)
 
     def _parts(self, *parts: tuple[str, str, str] | None) -> list[Part]:
         """Enter texts into the table; what is empty has no part."""
         found = []
         for title, text, look in filter(None, parts):
             if text:
-                found.append((harmless(title), self._texts.add(harmless(text, code=look == "code")), look))
+                found.append((harmless(title), self.texts.add(harmless(text, code=look == "code")), look))
         return found
+
+    def _growing(self, key: Key, text: str, *, whole: bool) -> int:
+        """Enter a text that comes in pieces: until it is whole it keeps its place in the table."""
+        if whole and not self.texts.has_grown(key):
+            return self.texts.add(harmless(text))
+        return self.texts.grow(key, harmless(text))
 
     def _row(self, kind: str, level: int, key: Key, state: str, **rest: Any) -> Row:
         """Return a row: what it is, where, how it went, when, what it used, and what it says."""
@@ -192,28 +174,23 @@ class Rows:
             kind,
             level,
             harmless(rest.get("id", "")),
-            self._texts.add(harmless(rest.get("label", ""), code=kind == "cell")),
+            self.texts.add(harmless(rest.get("label", ""), code=kind == "cell")),
             harmless(state),
-            self._texts.add(harmless(rest.get("model", ""))),
-            _seconds(rest.get("began", self._moments.began.get(key))),
-            _seconds(self._moments.ended.get(key)),
-            _seconds(rest.get("seconds")),
-            _usage(own),
-            0 if adds == own else _usage(adds) or [0],
+            self.texts.add(harmless(rest.get("model", ""))),
+            seconds(rest.get("began", self._moments.began.get(key))),
+            seconds(self._moments.ended.get(key)),
+            seconds(rest.get("seconds")),
+            usage(own),
+            0 if adds is own or adds == own else usage(adds) or [0],
             rest.get("parts", []),
             rest.get("facts", []),
         ]
 
 
-def data(tree: Tree, moments: Moments) -> Iterable[str]:
-    """Yield lines of JSON (UTF-8 can hold them): the run, its rows, then the texts and pictures they refer to."""
-    for piece in Rows(tree, moments).lines():
-        yield json.dumps(piece, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
 def _node_facts(node: Node) -> list[tuple[str, str]]:
     about = node.context.get("description", "")
     facts = {
+        "Depth": str(node.depth) if node.kind == "rlm" else "",
         "Input": harmless(str(about)) if about else "",
         "Ended": harmless(node.stop_reason or ""),
         "Cached": "an earlier call answered it; nothing was paid" if node.cached else "",
@@ -237,18 +214,19 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=repr)
 
 
-def _seconds(value: float | None) -> float | None:
+def seconds(value: float | None) -> float | None:
+    """Return seconds as JSON has them; what is not known or not a number is ``None``."""
     return None if value is None or not math.isfinite(value) else round(value, 3)
 
 
-def _usage(usage: Usage | None) -> list[float] | int:
+def usage(used: Usage | None) -> list[float] | int:
     """Return usage as numbers in the order of the columns, without zeros at the end."""
-    if usage is None or usage == Usage():
+    if used is None:
         return 0
-    numbers = [getattr(usage, name) for name in USAGE]
+    numbers = [number if math.isfinite(number) else 0 for number in _NUMBERS(used)]
     while numbers and not numbers[-1]:
         numbers.pop()
-    return [number if math.isfinite(number) else 0 for number in numbers]
+    return numbers or 0
 
 
 USAGE = (
@@ -262,3 +240,4 @@ USAGE = (
     "cache_write_tokens",
 )
 """What a row's usage lists, in order."""
+_NUMBERS = attrgetter(*USAGE)

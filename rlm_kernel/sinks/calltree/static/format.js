@@ -4,6 +4,7 @@ const KINDS = {
   run: "Run", turn: "Turn", cell: "Cell", call: "Call", child: "Child", tool: "Tool", check: "Check", note: "Note",
 };
 const LABEL_CHARACTERS = 160;
+const IDLE_SECONDS = 3;
 const SIGNS = { ok: "✓", running: "…", cancelled: "■", refused: "✗", rewrite: "✎", retry: "↻" };
 const MILD = new Set(["ok", "running", "cancelled", "rewrite", "retry"]);
 
@@ -34,9 +35,18 @@ function duration(value) {
   return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
 }
 
-/** How long a row took: as it was measured, or between its first and its last event. */
+/** How long a row took: as it was measured, or between its first and its last event; of one that runs, until now. */
 function took(row) {
-  return row.seconds ?? (row.start !== null && row.end !== null ? row.end - row.start : null);
+  if (row.seconds !== null || row.start === null) return row.seconds;
+  if (row.end !== null) return row.end - row.start;
+  return row.state === "running" && row.run.now ? Math.max(0, row.run.now() - row.start) : null;
+}
+
+/** For how long nothing has happened in a session that runs; nothing where that is no time. */
+function idle(row) {
+  if (row.state !== "running" || !row.run.now || !["run", "child"].includes(row.kind)) return "";
+  const silent = row.run.now() - row.touched;
+  return silent < IDLE_SECONDS ? "" : `idle ${duration(silent)}`;
 }
 
 const flat = (text, width) => text.slice(0, 4 * width).replace(/\s+/g, " ").trim().slice(0, width);

@@ -9,25 +9,40 @@ const COLOURS = ["turn", "cell", "call", "child", "tool", "bad", "ink", "dim", "
 const PACKED = new Set(["call", "child", "tool"]);
 
 class Timeline {
-  constructor(model, choose) {
+  constructor(model, { section, legend, whole, canvas, tip }, choose) {
     this.model = model;
     this.choose = choose;
-    this.section = document.getElementById("timeline");
-    this.canvas = this.section.querySelector("canvas");
-    this.tip = document.getElementById("tip");
-    this.whole = document.getElementById("whole");
-    this.end = Math.max(model.run.seconds ?? 0, 0.001);
-    this.view = [0, this.end];
+    Object.assign(this, { section, legend, whole, canvas, tip });
     this.row = null;
+    this.view = null; // the part that is looked at; null is all of it
+    this.kept = document.createElement("canvas");
+    this.width = 0; // until the browser tells it, and then it is drawn
+    this.measure();
+    this.listen();
+  }
+
+  /** Take in all rows anew. */
+  measure() {
+    this.end = Math.max(this.model.run.now?.() ?? this.model.run.seconds ?? 0, 0.001);
     this.lanes = 0;
     this.bars = [];
-    this.kept = document.createElement("canvas");
     this.pack();
     this.laneHeight = Math.min(14, LANES_HEIGHT / Math.max(1, this.lanes));
     this.height = ROOT_HEIGHT + 6 + Math.ceil(this.lanes * this.laneHeight) + AXIS_HEIGHT;
-    this.width = 0; // until the browser tells it, and then it is drawn
     this.describe();
-    this.listen();
+  }
+
+  refresh() {
+    this.measure();
+    if (this.width) this.draw();
+  }
+
+  get from() {
+    return this.view?.[0] ?? 0;
+  }
+
+  get to() {
+    return this.view?.[1] ?? this.end;
   }
 
   /** Give each row a lane: of those that are free when it begins, the first. */
@@ -60,7 +75,7 @@ class Timeline {
     this.canvas.setAttribute("aria-label", `Timeline: ${sentence}. The call tree says the same in words.`);
     const kinds = [["turn", "model's turn"], ["cell", "cell"], ["call", "call"], ["child", "child"], ["tool", "tool"]];
     const there = new Set(this.bars.map(({ row }) => row.kind));
-    document.getElementById("legend").replaceChildren(
+    this.legend.replaceChildren(
       sentence,
       ...kinds.filter(([kind]) => there.has(kind)).map(([kind, text]) => el("span", { class: `key ${kind}` }, text)),
       ...(this.bars.some(({ row }) => failed(row)) ? [el("span", { class: "key bad" }, "failed")] : []),
@@ -73,7 +88,7 @@ class Timeline {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
-      this.from = event.offsetX;
+      this.grabbed = event.offsetX;
     });
     canvas.addEventListener("pointermove", (event) => this.move(event));
     canvas.addEventListener("pointerleave", () => { this.tip.hidden = true; });
@@ -83,8 +98,8 @@ class Timeline {
   }
 
   look(start, end) {
-    this.view = [start, end];
-    this.whole.hidden = end - start >= this.end;
+    this.view = end - start >= this.end ? null : [start, end];
+    this.whole.hidden = !this.view;
     this.draw();
   }
 
@@ -103,33 +118,33 @@ class Timeline {
       this.tip.style.left = `${Math.max(0, Math.min(event.offsetX, room))}px`;
       this.tip.style.top = `${this.canvas.offsetTop + event.offsetY + 18}px`;
     }
-    if (this.from !== undefined && Math.abs(event.offsetX - this.from) > DRAG_PIXELS) {
-      this.overlay([this.from, event.offsetX]);
+    if (this.grabbed !== undefined && Math.abs(event.offsetX - this.grabbed) > DRAG_PIXELS) {
+      this.overlay([this.grabbed, event.offsetX]);
     }
   }
 
   release(event) {
-    const { from } = this;
-    delete this.from;
-    if (from === undefined || Math.abs(event.offsetX - from) <= DRAG_PIXELS) {
+    const { grabbed } = this;
+    delete this.grabbed;
+    if (grabbed === undefined || Math.abs(event.offsetX - grabbed) <= DRAG_PIXELS) {
       const bar = this.barAt(event);
       if (bar) this.choose(bar.row);
       return;
     }
-    const [start, end] = [from, event.offsetX].sort((a, b) => a - b).map((x) => this.timeAt(x));
+    const [start, end] = [grabbed, event.offsetX].sort((a, b) => a - b).map((x) => this.timeAt(x));
     this.look(Math.max(0, start), Math.min(this.end, Math.max(end, start + this.end / 1e5)));
   }
 
   get scale() {
-    return (this.width - 2 * EDGE) / (this.view[1] - this.view[0]);
+    return (this.width - 2 * EDGE) / (this.to - this.from);
   }
 
   x(time) {
-    return EDGE + (time - this.view[0]) * this.scale;
+    return EDGE + (time - this.from) * this.scale;
   }
 
   timeAt(x) {
-    return this.view[0] + (x - EDGE) / this.scale;
+    return this.from + (x - EDGE) / this.scale;
   }
 
   top(lane) {
@@ -160,13 +175,20 @@ class Timeline {
     this.canvas.style.height = `${this.height}px`;
     this.canvas.width = this.kept.width = this.width * devicePixelRatio;
     this.canvas.height = this.kept.height = this.height * devicePixelRatio;
-    const style = getComputedStyle(document.documentElement);
-    this.colours = Object.fromEntries(COLOURS.map((key) => [key, style.getPropertyValue(`--${key}`)]));
+    this.colours = Object.fromEntries(COLOURS.map((key) => [key, this.colour(key)]));
     const paint = this.kept.getContext("2d");
     paint.scale(devicePixelRatio, devicePixelRatio);
     this.axis(paint);
     for (const bar of this.bars) this.bar(paint, bar);
     this.overlay();
+  }
+
+  /** A colour of the style sheet as a canvas knows it: what it is depends on the theme. */
+  colour(name) {
+    this.section.style.color = `var(--rlm-${name})`;
+    const { color } = getComputedStyle(this.section);
+    this.section.style.color = "";
+    return color;
   }
 
   overlay(dragged = null) {
@@ -178,7 +200,7 @@ class Timeline {
     paint.drawImage(this.kept, 0, 0);
     paint.setTransform(ratio, 0, 0, ratio, 0, 0);
     const chosen = this.bars.find(({ row }) => row === this.row);
-    if (chosen && chosen.end >= this.view[0] && chosen.start <= this.view[1]) {
+    if (chosen && chosen.end >= this.from && chosen.start <= this.to) {
       paint.strokeStyle = this.colours.ink;
       paint.lineWidth = 2;
       const [x, y, width, height] = this.box(chosen);
@@ -193,7 +215,7 @@ class Timeline {
   }
 
   box({ row, lane, start, end }) {
-    const [left, right] = [this.x(Math.max(start, this.view[0])), this.x(Math.min(end, this.view[1]))];
+    const [left, right] = [this.x(Math.max(start, this.from)), this.x(Math.min(end, this.to))];
     const height = lane ? this.laneHeight : ROOT_HEIGHT;
     const gap = height > 5 ? 1 : height > 2 ? 0.5 : 0;
     const width = right - left - (right - left > 4 ? 1 : 0); // neighbours stay apart
@@ -201,7 +223,7 @@ class Timeline {
   }
 
   bar(paint, bar) {
-    if (bar.end < this.view[0] || bar.start > this.view[1]) return;
+    if (bar.end < this.from || bar.start > this.to) return;
     const { kind } = bar.row;
     paint.fillStyle = failed(bar.row) ? this.colours.bad : this.colours[kind];
     paint.globalAlpha = kind === "child" ? 0.35 : kind === "cell" ? 0.55 : 0.9;
@@ -219,11 +241,11 @@ class Timeline {
 
   axis(paint) {
     const steps = [0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400];
-    const span = this.view[1] - this.view[0];
+    const span = this.to - this.from;
     const step = steps.find((each) => (span / each) * 90 < this.width) ?? span;
     paint.font = "11px system-ui, sans-serif";
     paint.textBaseline = "bottom";
-    for (let at = Math.ceil(this.view[0] / step); at * step <= this.view[1]; at += 1) {
+    for (let at = Math.ceil(this.from / step); at * step <= this.to; at += 1) {
       const x = this.x(at * step);
       paint.fillStyle = this.colours.line;
       paint.fillRect(x, 0, 1, this.height - AXIS_HEIGHT + 4);

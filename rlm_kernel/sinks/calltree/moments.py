@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from rlm_kernel.events import types as events
 from rlm_kernel.events.tree import Node, Tree, TreeBuilder
 from rlm_kernel.events.types import Event
@@ -24,7 +22,8 @@ class Moments:
         self._begin()
 
     def _begin(self) -> None:
-        self._nodes: dict[str, Node] = {"0": self._builder.tree.root}
+        self.nodes: dict[str, Node] = {"0": self._builder.tree.root}
+        """Nodes that are in the tree, by their ids."""
         self._last_words: set[str] = set()
         """Nodes that were asked for an answer only, because their turns were used up."""
         self.began: dict[Key, float] = {}
@@ -47,7 +46,7 @@ class Moments:
             self._zero = event.time
             self._begin()
         now = self._now(event)
-        node = self._nodes.get(event.node)
+        node = self.nodes.get(event.node)
         if node is not None:
             times = self.notes.setdefault(event.node, [])
             times += [now] * (len(node.notes) - len(times))
@@ -72,7 +71,7 @@ class Moments:
             case events.CallRequested():
                 self.began["node", event.call] = now
                 if node is not None:
-                    self._nodes[event.call] = node.calls[-1]
+                    self.nodes[event.call] = node.calls[-1]
             case events.CallFinished():
                 self.ended["node", event.call] = now
             case events.ToolStarted():
@@ -90,6 +89,10 @@ class Moments:
         """The tree so far."""
         return self._builder.tree
 
+    def passed(self, now: float) -> float:
+        """Return the seconds from the first event until now, for a run that goes on."""
+        return self.last if self._zero is None else max(self.last, now - self._zero)
+
     def _now(self, event: Event) -> float:
         if self._zero is None:
             self._zero = event.time
@@ -97,11 +100,3 @@ class Moments:
             self._zero = event.time - self.last
         self.last = max(self.last, event.time - self._zero)
         return event.time - self._zero
-
-
-def follow(stream: Iterable[Event]) -> tuple[Tree, Moments]:
-    """Fold a stream, and note what the tree does not keep."""
-    moments = Moments()
-    for event in stream:
-        moments.apply(event)
-    return moments.tree, moments

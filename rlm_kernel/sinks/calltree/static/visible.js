@@ -1,5 +1,7 @@
 // Which rows are there to be seen, and in which order.
 
+const MANY_BELOW = 300; // rows below one
+
 const SHOWN = {
   all: ["everything", () => true],
   asked: ["model calls", asked],
@@ -19,7 +21,7 @@ const ORDERS = {
 /** The rows to be seen. The whole tree keeps its shape and sorts what is side by side; a choice of rows is a list. */
 function visible(model, { show, order, folded, found }) {
   if (show === "all") return order === "time" ? unfolded(model, folded) : sorted(model, order, folded);
-  const chosen = model.rows.filter(show === "found" ? (row) => found.has(row.index) : SHOWN[show][1]);
+  const chosen = model.inOrder().filter(show === "found" ? (row) => found.has(row.index) : SHOWN[show][1]);
   if (order !== "time") chosen.sort(more(order, (row) => (row.kind === "turn" ? row.own : row.whole)));
   chosen.forEach(numbered);
   return chosen;
@@ -32,10 +34,11 @@ function numbered(row, at) {
 
 function unfolded(model, folded) {
   const rows = [];
-  for (let at = 0; at < model.rows.length; at += 1) {
-    const row = model.rows[at];
+  const all = model.inOrder();
+  for (let at = 0; at < all.length; at += 1) {
+    const row = all[at];
     rows.push(row);
-    if (folded.has(at)) at = row.last;
+    if (folded.has(row.index)) at += row.below;
     else row.children.forEach(numbered);
   }
   return rows;
@@ -44,7 +47,7 @@ function unfolded(model, folded) {
 function sorted(model, order, folded) {
   const compare = more(order, (row) => row.whole);
   const rows = [];
-  const rest = [model.rows[0]];
+  const rest = model.rows.slice(0, 1);
   while (rest.length) {
     const row = rest.pop();
     rows.push(row);
@@ -65,6 +68,6 @@ function more(order, used) {
 
 /** What is folded at first: nothing in a small run; in a large one, cells with many calls. */
 function foldedAtFirst(model) {
-  const many = model.rows.length > 300 ? 30 : 300;
+  const many = model.rows.length > MANY_BELOW ? MANY_BELOW / 10 : MANY_BELOW;
   return new Set(model.rows.filter((row) => row.children.length > many).map((row) => row.index));
 }

@@ -44,15 +44,15 @@ class Search {
     const pattern = new RegExp(this.pattern, "i"); // without "g", it begins anew with each text
     const known = new Int8Array(this.model.texts.length); // 1: has it, -1: has it not
     const rest = breather(this.status);
-    for (const row of this.model.rows) {
+    for (const row of this.model.inOrder()) {
       let hit = pattern.test(name(row));
       for (const index of hit ? [] : [row.label, row.model, ...this.model.textsOf(row)]) {
-        known[index] ||= (await this.inside(pattern, this.model.texts[index], turn, rest)) ? 1 : -1;
+        known[index] ||= (await this.inside(pattern, this.model.texts[index] ?? "", turn, rest)) ? 1 : -1;
         hit = known[index] > 0;
         if (hit || turn !== this.turn) break;
       }
       if (turn !== this.turn) return;
-      if (hit && this.hits.push(row.index) === 1) this.found(this.hits, false);
+      if (hit && this.hits.push(row) === 1) this.found(this.hits, false);
     }
     this.done = true;
     this.found(this.hits, true);
@@ -68,11 +68,11 @@ class Search {
   }
 
   /** The row that has it after (or before) a row, around the end; null if none has it. */
-  beside(index, step) {
+  beside(row, step) {
     const { hits } = this;
     if (!hits.length) return null;
-    const after = () => hits.find((hit) => hit > index) ?? hits[0];
-    const before = () => hits.findLast((hit) => hit < index) ?? hits.at(-1);
-    return this.model.rows[step > 0 ? after() : before()];
+    this.model.inOrder();
+    if (step > 0) return hits.find((hit) => hit.place > row.place) ?? hits[0];
+    return hits.findLast((hit) => hit.place < row.place) ?? hits.at(-1);
   }
 }

@@ -4,16 +4,20 @@ const ROW_HEIGHT = 30;
 const SPARE_ROWS = 8;
 
 class Tree {
-  constructor(model, { choose, enter }) {
+  constructor(model, { tree, sheet, none, prefix }, { choose, enter }) {
     this.model = model;
     this.choose = choose;
     this.enter = enter;
+    this.prefix = prefix; // of the rows' ids: a page may have several trees
     this.view = { show: "all", order: "time", folded: foldedAtFirst(model), found: new Set() };
     this.rows = [];
     this.at = new Map(); // row index -> place among the rows to be seen
+    this.tooMany = new Set(); // rows that were folded because so many are below
+    this.drawnRows = new Map(); // row index -> its element, and what that was drawn from
     this.row = model.rows[0];
-    this.element = document.getElementById("tree");
-    this.sheet = document.getElementById("rows");
+    this.element = tree;
+    this.sheet = sheet;
+    this.none = none;
     this.element.addEventListener("scroll", () => this.soon());
     this.element.addEventListener("keydown", (event) => this.key(event));
     this.element.addEventListener("click", (event) => this.click(event));
@@ -27,8 +31,21 @@ class Tree {
     this.rows = visible(this.model, this.view);
     this.at = new Map(this.rows.map((row, at) => [row.index, at]));
     this.sheet.style.height = `${this.rows.length * ROW_HEIGHT}px`;
-    document.getElementById("none").hidden = this.rows.length > 0;
+    this.none.hidden = this.rows.length > 0;
     this.draw();
+  }
+
+  /** Take in rows that are new or have changed; who looks at the last row goes on looking at the last row. */
+  take(rows) {
+    const { scrollTop, scrollHeight, clientHeight } = this.element;
+    const atEnd = scrollTop + clientHeight > scrollHeight - ROW_HEIGHT;
+    for (const { parent } of rows) {
+      if (!parent || parent.children.length <= MANY_BELOW || this.tooMany.has(parent.index)) continue;
+      this.tooMany.add(parent.index);
+      this.view.folded.add(parent.index);
+    }
+    this.refresh();
+    if (atEnd && this.element.scrollHeight > scrollHeight) this.element.scrollTop = this.element.scrollHeight;
   }
 
   set(change) {
@@ -48,10 +65,33 @@ class Tree {
     const { scrollTop, clientHeight } = this.element;
     const first = Math.max(0, Math.floor(scrollTop / ROW_HEIGHT) - SPARE_ROWS);
     const last = Math.ceil((scrollTop + clientHeight) / ROW_HEIGHT) + SPARE_ROWS;
-    this.sheet.replaceChildren(...this.rows.slice(first, last).map((row, at) => this.drawn(row, first + at)));
-    const shown = this.at.has(this.row.index) && document.getElementById(`row-${this.row.index}`);
-    if (shown) this.element.setAttribute("aria-activedescendant", shown.id);
+    const before = this.drawnRows;
+    this.drawnRows = new Map();
+    let next = this.sheet.firstElementChild;
+    for (const [at, row] of this.rows.slice(first, last).entries()) {
+      const { element } = this.kept(row, first + at, before.get(row.index));
+      if (element === next) next = next.nextElementSibling;
+      else this.sheet.insertBefore(element, next);
+    }
+    while (next) {
+      const gone = next;
+      next = next.nextElementSibling;
+      gone.remove();
+    }
+    const shown = this.drawnRows.get(this.row.index);
+    if (shown) this.element.setAttribute("aria-activedescendant", shown.element.id);
     else this.element.removeAttribute("aria-activedescendant");
+  }
+
+  /** The row's element: the one there is, unless it says something else now. A click needs it to stay. */
+  kept(row, at, old) {
+    const { found, folded, show } = this.view;
+    const clock = row.state === "running" && row.run.now ? Math.floor(row.run.now()) : 0;
+    const stamp = [row.version, at, row === this.row, found.has(row.index), folded.has(row.index), show, row.spot,
+      show === "all" ? row.parent?.children.length : this.rows.length, clock].join(" ");
+    const drawn = old?.stamp === stamp ? old : { stamp, element: this.drawn(row, at) };
+    this.drawnRows.set(row.index, drawn);
+    return drawn;
   }
 
   drawn(row, at) {
@@ -60,34 +100,40 @@ class Tree {
     const [said, came] = words(this.model, row);
     const opens = !list && row.children.length > 0;
     const used = [tokens(row.whole), tokens(row.own), cost(row.whole), cost(row.own)];
-    const state = row.state === "ok" ? "" : row.state;
-    const figures = [used[0] && `${used[0]} tokens`, this.model.priced && used[2], duration(took(row))];
+    const [state, silent] = [row.state === "ok" ? "" : row.state, idle(row)];
+    const figures = [used[0] && `${used[0]} tokens`, this.model.priced && used[2], duration(took(row)), silent];
     const spoken = [name(row), state, said, came, ...figures].filter(Boolean).join(", ");
     const element = el(
       "div",
       {
         class: `row ${row.kind} ${look(row)}${row === this.row ? " chosen" : ""}`
           + `${this.view.found.has(row.index) ? " hit" : ""}`,
-        id: `row-${row.index}`, role: "treeitem", "aria-label": spoken,
+        id: `${this.prefix}-${row.index}`, role: "treeitem", "aria-label": spoken,
         "aria-level": level + 1, "aria-selected": row === this.row,
         "aria-posinset": row.spot, "aria-setsize": list ? this.rows.length : row.parent?.children.length ?? 1,
         ...(opens ? { "aria-expanded": !this.view.folded.has(row.index) } : {}),
       },
       this.title(row, level, [said, came], opens),
+      el("span", { class: "model" }, el("bdi", {}, this.named(row))),
       ...used.map((text, column) => {
         const same = column % 2 && !row.children.length; // nothing is below: "Own" would say what "Whole" says
-        return el("span", { class: column < 2 ? "tokens" : "cost" }, same ? "" : text);
+        return el("span", { class: `${column < 2 ? "tokens" : "cost"}${column % 2 ? " own" : ""}` }, same ? "" : text);
       }),
-      el("span", {}, duration(took(row))),
+      el("span", {}, silent ? el("small", { class: "idle" }, silent) : duration(took(row))),
     );
     element.style.transform = `translateY(${at * ROW_HEIGHT}px)`;
     return element;
   }
 
+  /** The model without its provider; the whole name is in the details. */
+  named(row) {
+    return row.kind === "turn" ? "" : this.model.texts[row.model].split("/").at(-1);
+  }
+
   title(row, level, [said, came], opens) {
     const hides = opens && this.view.folded.has(row.index);
     const twisty = el("i", { class: "twisty" }, hides ? "▸" : opens ? "▾" : "");
-    const below = hides ? el("small", {}, `${number(row.last - row.index)} below`) : null;
+    const below = hides ? el("small", {}, `${number(row.below)} below`) : null;
     const title = el(
       "span",
       { class: "name" },
@@ -100,7 +146,7 @@ class Tree {
 
   rowAt(event) {
     const element = event.target.closest(".row");
-    return element && this.model.rows[Number(element.id.slice(4))];
+    return element && this.model.rows[Number(element.id.slice(this.prefix.length + 1))];
   }
 
   click(event) {

@@ -1,0 +1,164 @@
+"""The live call tree: a widget that is told what has changed, and hears what its reader wants.
+
+The cell's thread folds events and sends. Messages of front ends arrive in another thread while the cell runs, where
+the kernel has subshells, and else when it has ended; a lock keeps the two apart.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import threading
+import time
+from collections import deque
+from typing import Any
+
+import anywidget
+from traitlets import Unicode
+
+from rlm_kernel import Run
+from rlm_kernel.events.tree import Tree
+from rlm_kernel.events.types import Event
+from rlm_kernel.sinks.calltree import assets
+from rlm_kernel.sinks.calltree.deltas import Deltas, Room
+from rlm_magic.pace import Pace
+
+UPDATE_SECONDS = 0.1
+"""Changes are sent no more often than this,"""
+UPDATE_SHARE = 0.02
+"""nor so often that it takes more than this share of the time."""
+SAVE_SECONDS = 15.0
+"""How often all there is goes into the widget's state while the run goes on; at first, more often."""
+SAVE_SHARE = 0.005
+SAVED_CHARACTERS = 1_500_000
+"""About how much text of a run the widget's state holds, and a saved notebook with it; longer texts are cut."""
+TEXT_CHARACTERS = 1_000_000
+"""How much of one text is sent to who asks for it whole."""
+PACKED_FROM = 20_000
+"""Messages of this many characters or more are compressed."""
+
+
+class CallTree(anywidget.AnyWidget):
+    """The call tree of one run.
+
+    Attributes
+    ----------
+    saved
+        All there is, compressed: what a front end shows that has no kernel, or cannot ask it now.
+    key
+        The widget's own id, under which its state is in a notebook.
+    heard
+        Whether a front end has spoken.
+    """
+
+    _esm = "\n".join((assets.script(), assets.static("rlm_magic", "widget.js")))
+    _css = "\n".join((assets.sheet(), assets.static("rlm_magic", "widget.css")))
+    saved = Unicode("").tag(sync=True)
+    key = Unicode("").tag(sync=True)
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.key = self.model_id
+        self.heard = False
+        self._run = run
+        self._deltas = Deltas()
+        self._lock = threading.Lock()
+        self._sent = 0
+        self._changed = True
+        self._waiting: deque[Event] = deque()
+        self._updates = Pace(UPDATE_SECONDS, UPDATE_SHARE)
+        self._saves = Pace(1.0, SAVE_SHARE)
+        self._saves.end(0)
+        self.on_msg(self._hear)
+
+    def open(self) -> None:
+        """Open the channel to the front ends. What they say is heard in the thread that they choose.
+
+        ipykernel 7.4 would have it heard in the thread that spoke last: the cell's, which is busy.
+        """
+        super().open()
+        if self.comm is not None:
+            self.comm._reply_subshell_for = None
+
+    @property
+    def tree(self) -> Tree:
+        """The tree so far."""
+        with self._lock:
+            self._fold()
+        return self._deltas.rows.tree
+
+    def apply(self, event: Event) -> None:
+        """Take an event. It is folded when there is something to tell: the run's own thread has more to do now."""
+        self._waiting.append(event)
+
+    def update(self) -> None:
+        """Tell the front ends what has changed, if it is time to."""
+        if not self._waiting or not self._updates.begin():
+            return
+        with self._lock:
+            sent = self._tell()
+        self._updates.end(sent)
+        if self._saves.begin():
+            self.save()
+            # Who cannot speak while the cell runs, and came too late for the first changes, needs this.
+            self._saves.seconds = SAVE_SECONDS if self.heard else min(SAVE_SECONDS, 2 * self._saves.seconds)
+            self._saves.end(len(self.saved))
+
+    def save(self) -> None:
+        """Put all there is into the widget's state."""
+        with self._lock:
+            self._tell()
+            state = {"n": self._sent, "piece": self._deltas.whole(time.time(), Room(SAVED_CHARACTERS))}
+        self.saved = _packed(_text(state), 6)
+
+    def _fold(self) -> None:
+        while self._waiting:
+            self._deltas.apply(self._waiting.popleft())
+            self._changed = True
+
+    def _tell(self) -> int:
+        """Send what has changed; return how many characters that were."""
+        self._fold()
+        if not self._changed:
+            return 0
+        self._changed = False
+        self._sent += 1
+        return self._say("delta", n=self._sent, piece=self._deltas.take(time.time()))
+
+    def _say(self, kind: str, **content: Any) -> int:
+        text = _text(content)
+        if len(text) < PACKED_FROM:
+            self.send({"type": kind, **content})
+            return len(text)
+        packed = _packed(text, 1)
+        self.send({"type": kind, "packed": packed})
+        return len(packed)
+
+    def _hear(self, _widget: object, content: Any, _buffers: object) -> None:
+        """Do what a front end asks. It may be a page that somebody has tampered with: nothing is believed."""
+        match content:
+            case {"type": "want", "n": int(n)}:
+                self.heard = True
+                with self._lock:
+                    self._tell()
+                    piece = None if n == self._sent else self._deltas.whole(time.time())
+                    self._say("all", n=self._sent, piece=piece)
+            case {"type": "text", "index": int(index)}:
+                with self._lock:
+                    text, missing = self._deltas.text(index, TEXT_CHARACTERS)
+                self._say("text", index=index, text=text, missing=missing)
+            case {"type": "stop", "node": None}:
+                self._run.cancel()
+                self._say("stopping", node=None)
+            case {"type": "stop", "node": str(node)}:
+                self._run.cancel_call(node)
+                self._say("stopping", node=node)
+
+
+def _text(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def _packed(text: str, level: int) -> str:
+    return base64.b64encode(gzip.compress(text.encode(), level, mtime=0)).decode()

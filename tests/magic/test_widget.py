@@ -1,0 +1,156 @@
+"""The widget's messages, without a browser: what it tells, what it answers, and what it is not taken in by."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import time
+from typing import Any
+
+import pytest
+
+from rlm_kernel.events.types import Event
+from rlm_kernel.events.values import Usage
+from rlm_magic import widget
+from rlm_magic.pace import Pace
+from rlm_magic.widget import CallTree
+from tests.events.stories import began, call, cell, ended, mystery, numbered, turn
+from tests.sinks.test_calltree import View, whole
+
+
+class Stopped:
+    """A run that only notes what was asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def cancel(self) -> None:
+        self.asked.append("all")
+
+    def cancel_call(self, call: str) -> None:
+        self.asked.append(call)
+
+
+class Told(CallTree):
+    """A widget whose messages stay here."""
+
+    def __init__(self, run: Any) -> None:
+        self.__dict__["messages"] = []
+        super().__init__(run)
+
+    def send(self, content: Any, buffers: Any = None) -> None:
+        json.dumps(content)
+        self.messages.append(content if "packed" not in content else {**content, **unpacked(content["packed"])})
+
+    def hear(self, **content: Any) -> list[Any]:
+        self.messages.clear()
+        self._hear(self, content, [])
+        return self.messages
+
+
+def told(stream: list[Event]) -> Told:
+    tree = Told(Stopped())
+    for event in stream:
+        tree.apply(event)
+        tree.update()
+    tree.save()
+    return tree
+
+
+def unpacked(packed: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(packed)))
+    return content
+
+
+def test_the_saved_state_is_the_whole_tree() -> None:
+    tree, view = told(mystery()), View()
+    state = unpacked(tree.saved)
+    view.take(state["piece"])
+    assert view.drawn() == whole(mystery())
+    assert state["n"] == len(tree.messages)
+    assert view.run["state"] == "answered"
+
+
+def test_a_front_end_that_comes_late_is_told_everything_and_then_only_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pace, "begin", lambda pace: True)
+    stream, view = mystery(), View()
+    tree = Told(Stopped())
+    for event in stream[:12]:
+        tree.apply(event)
+    (_, reply) = tree.hear(type="want", n=0)
+    assert reply["type"] == "all"
+    view.take(reply["piece"])
+    assert tree.hear(type="want", n=reply["n"])[0]["piece"] is None, "it knows all"
+    assert view.drawn() == whole(stream[:12])
+    for event in stream[12:]:
+        tree.messages.clear()
+        tree.apply(event)
+        tree.update()
+        for message in tree.messages:
+            view.take(message["piece"])
+    assert view.drawn() == whole(stream)
+
+
+def test_many_events_are_few_messages() -> None:
+    calls = (event for n in range(1, 3000) for event in call(n, f"prompt {n}", "yes", usage=Usage(1, 2, 3)))
+    tree = Told(Stopped())
+    for event in numbered(*began(), *turn(1, "x", *cell("c", *calls)), *ended("a")):
+        tree.apply(event)
+        tree.update()
+        time.sleep(0.0002)
+    assert len(tree.messages) < 30
+    assert sum(len(message.get("packed", "")) for message in tree.messages) < 1_000_000
+
+
+def test_the_pace_is_that_of_time_of_work_and_of_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("rlm_magic.pace.time.monotonic", lambda: now)
+    pace = Pace(0.1, 0.02)
+    for took, characters, pause in ((0.0, 0, 0.1), (0.01, 0, 0.5), (0.0, 600_000, 2.0)):
+        assert pace.begin()
+        began_at, now = now, now + took
+        pace.end(characters)
+        now = began_at + pause - 0.01
+        assert not pace.begin()
+        now = began_at + pause + 0.01
+
+
+def test_a_long_text_is_sent_to_who_asks_for_it() -> None:
+    tree = told(numbered(*began(), *turn(1, "long " * 1_000_000), *ended("a")))
+    assert len(tree.saved) < 100_000
+    texts = unpacked(tree.saved)["piece"]["said"]
+    index = next(index for index, _, _, missing in texts if missing > 4_000_000)
+    (answer,) = tree.hear(type="text", index=index)
+    assert (len(answer["text"]), answer["missing"]) == (widget.TEXT_CHARACTERS, 4_000_000)
+
+
+def test_the_run_and_its_calls_are_stopped_by_message() -> None:
+    tree = told(mystery())
+    assert tree.hear(type="stop", node="0.3") == [{"type": "stopping", "node": "0.3"}]
+    assert tree.hear(type="stop", node=None) == [{"type": "stopping", "node": None}]
+    assert tree._run.asked == ["0.3", "all"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"type": "stop"},
+        {"type": "stop", "node": 3},
+        {"type": "text", "index": "0"},
+        {"type": "want"},
+        {"type": "x"},
+    ],
+    ids=str,
+)
+def test_a_message_that_makes_no_sense_is_not_heard(message: dict[str, Any]) -> None:
+    tree = told(mystery())
+    assert tree.hear(**message) == []
+    assert tree._run.asked == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("index", [-1, 10**30])
+def test_a_text_that_is_not_there_is_empty(index: int) -> None:
+    (answer,) = told(mystery()).hear(type="text", index=index)
+    assert answer["text"] == ""
