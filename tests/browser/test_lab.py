@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.lab import Lab, browser, open_notebook, run_cell
+from tests.providers.fake_servers import FakeServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
