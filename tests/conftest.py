@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background, and then children ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 KEYS = [name for name in os.environ if name.endswith("_API_KEY")]
 
 

@@ -141,14 +141,14 @@ for turn in range(30):
 
 async def _unread_results(scene: Scene) -> list[Try]:
     """Small calls, long results, and a kernel that takes none of them."""
-    page = "p" * (wire.CALL_CHARACTERS - 10)
+    page = "p" * (wire.CALL_CHARACTERS // 2)
     code = """
-for number in range(2_000): to_control(message("rlm_tool", tool_call("page", f"p{number}")))
+for number in range(500): to_control(message("rlm_tool", tool_call("page", f"p{number}")))
 import time
 time.sleep(0.5)
 os.kill(os.getpid(), signal.SIGSTOP)
 """
-    ran = await attack(scene, code, tools={"page": lambda: page}, cell_seconds=3, **SMALL)
+    ran = await attack(scene, code, tools={"page": lambda: page}, cell_seconds=4, max_journal_mb=None)
     return ran.host()
 
 
@@ -200,7 +200,7 @@ ATTEMPTS: list[Attempt] = [
     ),
     attempt(
         "results that nobody reads",
-        "have 2,000 results of 4 MB sent, and read none",
+        "have 500 results of 2 MB sent, and read none",
         "limit on messages",
         UNHARMED,
         _unread_results,

@@ -175,7 +175,6 @@ class TestAsRlmsCallsIt:
     def test_after_a_ctrl_c_there_is_what_there_was(self) -> None:
         def interrupted(messages: list[dict[str, str]]) -> str:
             if len(messages) > 2:
-                time.sleep(0.3)  # CPython may lose a signal that comes while a thread begins to wait
                 os.kill(os.getpid(), signal.SIGINT)
                 time.sleep(5)
             return cell("answer['content'] = 'so far'")
