@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,15 +57,17 @@ class Lab:
         for session in self.api("sessions"):
             self.api(f"sessions/{session['id']}", "DELETE")
 
-    def configure(self, *, without: Sequence[str] = (), **settings: Mapping[str, Any]) -> None:
-        """Say what a page loaded from now on does: settings of `apputils`, and extensions that it does not load."""
-        folder = self.folder / ".config" / "labconfig"
-        folder.mkdir(parents=True, exist_ok=True)
-        given = {"notification": {"fetchNews": "false", "checkForUpdates": False}, **settings}
-        overrides = {f"@jupyterlab/apputils-extension:{name.replace('_', '-')}": each for name, each in given.items()}
-        (folder / "default_setting_overrides.json").write_text(json.dumps(overrides))
+    def configure(self, *, without: Sequence[str] = ()) -> None:
+        """Say which extensions a page that is loaded from now on does without."""
         disabled = {"disabledExtensions": dict.fromkeys(without, True)}
-        (folder / "page_config.json").write_text(json.dumps(disabled))
+        (self.folder / ".config" / "labconfig" / "page_config.json").write_text(json.dumps(disabled))
+
+    def set(self, plugin: str, **values: Any) -> None:
+        """Give a plugin of `apputils` its settings, for pages that are loaded from now on."""
+        address = f"{self.url}/lab/api/settings/@jupyterlab/apputils-extension:{plugin}?token={TOKEN}"
+        body = json.dumps({"raw": json.dumps(values)}).encode()
+        with urllib.request.urlopen(urllib.request.Request(address, body, method="PUT"), timeout=SECONDS):
+            pass
 
     def write(self, name: str, *cells: str) -> None:
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
@@ -80,6 +82,9 @@ def lab(folder: Path) -> Iterator[Lab]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     config = folder / ".config"
+    (config / "labconfig").mkdir(parents=True)
+    quiet = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+    (config / "labconfig" / "default_setting_overrides.json").write_text(json.dumps(quiet))
     command = [
         sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
         "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}",
@@ -88,7 +93,6 @@ def lab(folder: Path) -> Iterator[Lab]:
     with (folder / ".lab.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
     running = Lab(f"http://127.0.0.1:{port}", folder)
-    running.configure()
     try:
         deadline = time.monotonic() + SECONDS
         while True:

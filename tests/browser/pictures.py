@@ -16,7 +16,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 def picture(theme: str, file: str) -> None:
     """Show a run in JupyterLab with a theme, and write what is seen of it."""
     with tempfile.TemporaryDirectory() as folder, lab(Path(folder)) as jupyter, browser() as page:
-        jupyter.configure(themes={"theme": f"JupyterLab {theme}"})
+        jupyter.set("themes", theme=f"JupyterLab {theme}")
         page.set_viewport_size({"width": 1500, "height": 950})
         tree = synthetic(page, jupyter, "tree.ipynb", "show('mystery', seconds=5)")
         expect(tree.locator(".badge").first).to_have_text("answered")

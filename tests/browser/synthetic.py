@@ -34,7 +34,5 @@ def show(story: str, *about: Any, seconds: float = 0.0) -> None:
     for number, event in enumerate(stream):
         tree.apply(dataclasses.replace(event, time=time.time()))
         tree.update()
-        due = began_at + seconds * number / len(stream)
-        if due > time.monotonic():
-            time.sleep(due - time.monotonic())
+        time.sleep(max(0.0, began_at + seconds * number / len(stream) - time.monotonic()))
     tree.save()

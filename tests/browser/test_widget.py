@@ -283,6 +283,7 @@ def test_ten_thousand_calls_answer_their_reader_at_once(jupyter: Lab, page: Page
 def configured(jupyter: Lab) -> Iterator[Lab]:
     yield jupyter
     jupyter.configure()
+    jupyter.set("kernels-settings")
 
 
 def test_without_a_widget_manager_the_tree_grows_as_html(configured: Lab, page: Page) -> None:
@@ -298,7 +299,7 @@ def test_without_a_widget_manager_the_tree_grows_as_html(configured: Lab, page: 
 
 
 def test_where_messages_wait_for_the_cell_the_stop_button_interrupts(configured: Lab, page: Page) -> None:
-    configured.configure(kernels_settings={"commsOverSubshells": "disabled"})
+    configured.set("kernels-settings", commsOverSubshells="disabled")
     with FakeServer(scripted([LOOK, ASK, DONE], lambda prompt: Hang())) as server:
         configured.write("deaf.ipynb", *setup(server))
         tree = ask(page, configured, "deaf.ipynb")
