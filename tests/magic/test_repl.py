@@ -50,7 +50,8 @@ def test_a_cell_asks_and_the_tree_of_its_calls_is_shown_below_it(nb: Notebook) -
     assert ran.ok, ran.trouble
     assert ran.stream("stdout") == "ONE\n"
     assert nb.value("first") == "'ONE'"
-    assert len([m for m in ran.messages if m["msg_type"] == "display_data"]) == 1, "one output, updated in place"
+    shown = [m["content"]["data"] for m in ran.messages if m["msg_type"] == "display_data"]
+    assert ["text/html" in data for data in shown] == [False, True], "the widget, and one output, updated in place"
     page = ran.displays[-1]["text/html"]
     assert "done</span>" in page
     assert "3 calls" in page
