@@ -14,6 +14,7 @@ from rlm_kernel.arguments import FLAGS
 from rlm_magic.sessions import SESSIONS
 
 OWN_FLAGS = (
+    "--approve",
     "--context",
     "--expand",
     "--into",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from IPython.display import display
 
-from rlm_kernel import Completion, Run
+from rlm_kernel import Approver, Completion, Run
 from rlm_kernel.events.tree import Tree, TreeBuilder
 from rlm_kernel.events.types import Event
 from rlm_kernel.sinks import html
 from rlm_kernel.sinks.terminal import TerminalView
 from rlm_kernel.sinks.text import plain
+from rlm_magic.asking import Asking
 from rlm_magic.pace import Pace
 
 if TYPE_CHECKING:
@@ -28,39 +30,56 @@ SAVE_SECONDS = 15.0
 """How often that is done where a widget shows the tree."""
 
 
-def watch(run: Run, *, notebook: bool, quiet: bool) -> Completion:
+def watch(run: Run, *, notebook: bool, quiet: bool, approver: Approver | None = None) -> Completion:
     """Follow a run to its end in the calling thread and return what it came to.
 
-    An interrupt (Ctrl-C, the notebook's stop button) cancels the run; its last state is still shown.
+    An interrupt (Ctrl-C, the notebook's stop button) cancels the run; its last state is still shown. An approver asks
+    here, as soon as a cell is waiting.
 
     Raises
     ------
     RLMError
         The run failed.
     """
+    asking = None if approver is None else Asking(approver, has_forms=notebook)
     if quiet:
-        completion = _follow(run, lambda event: None)
+        completion = _follow(run, lambda event: None, asking)
         print(plain(completion.text))  # noqa: T201
         return completion
     if notebook:
         view = _NotebookView(run)
         try:
-            return _follow(run, view)
+            return _follow(run, view, asking)
         finally:
             view.end()
     with TerminalView() as terminal:
-        return _follow(run, lambda event: None if event is None else terminal(event))
+        return _follow(run, lambda event: None if event is None else terminal(event), asking, terminal.paused)
 
 
-def _follow(run: Run, view: Callable[[Event | None], None]) -> Completion:
-    """Give the run's events to a view here, in the thread that owns the display; ``None`` when a while has passed."""
-    while True:
-        try:
-            for event in run.events(every=EVENT_SECONDS):
-                view(event)
-            return run.result()
-        except KeyboardInterrupt:
-            run.cancel()
+def _follow(
+    run: Run,
+    view: Callable[[Event | None], None],
+    asking: Asking | None,
+    alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Completion:
+    """Give the run's events to a view here, in the thread that owns the display; ``None`` when a while has passed.
+
+    Who is asked has the screen ``alone``.
+    """
+    try:
+        while True:
+            try:
+                for event in run.events(every=EVENT_SECONDS):
+                    view(event)
+                    if asking is not None and asking.is_due:
+                        with alone():
+                            asking()
+                return run.result()
+            except KeyboardInterrupt:
+                run.cancel()
+    finally:
+        if asking is not None:
+            asking.close()
 
 
 class _NotebookView:

@@ -9,7 +9,7 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 from IPython.display import display
 from traitlets import Float, Integer, Unicode
 
-from rlm_kernel import RLM, RLMError, Run, compare, give_names, replay, resume
+from rlm_kernel import RLM, Approver, RLMError, Run, compare, give_names, replay, resume
 from rlm_kernel.arguments import HELP, decoding, options
 from rlm_magic.context import find
 from rlm_magic.display import watch
@@ -41,8 +41,10 @@ class RLMMagics(_Configurable):  # type: ignore[misc]
         try:
             chosen = {**self.configured(), **options(arguments)}
             context = find(arguments.context, self.shell, **decoding(chosen))
-            run = self._begin(arguments, question, context, chosen).start()
-            completion = watch(run, notebook=hasattr(self.shell, "kernel"), quiet=arguments.quiet)
+            approver = Approver() if arguments.approve else None
+            run = self._begin(arguments, question, context, chosen, approver).start()
+            in_notebook = hasattr(self.shell, "kernel")
+            completion = watch(run, notebook=in_notebook, quiet=arguments.quiet, approver=approver)
             if arguments.vs_plain is not None:
                 plain = RLM(**chosen).plain(run.question, context, times=arguments.vs_plain)
                 display(compare({"RLM": completion, "plain": plain}))
@@ -79,8 +81,13 @@ class RLMMagics(_Configurable):  # type: ignore[misc]
         except RLMError as error:
             raise UsageError(str(error)) from None
 
-    def _begin(self, arguments: Any, question: str, context: Any, chosen: dict[str, Any]) -> Run:
+    def _begin(
+        self, arguments: Any, question: str, context: Any, chosen: dict[str, Any], approver: Approver | None
+    ) -> Run:
         """Return the run that the line asks for. One of the journal has its own options, but for those on the line."""
+        approve = {} if approver is None else {"approve": approver}
+        if approve and (arguments.session or arguments.replay):
+            raise UsageError("--approve needs a run of its own, and not --session or --replay, which asks nobody.")
         again = [option for option in ("resume", "replay") if getattr(arguments, option) is not None]
         if again and arguments.vs_plain is not None:
             raise UsageError("--vs-plain needs a new run, and not --resume or --replay.")
@@ -91,12 +98,12 @@ class RLMMagics(_Configurable):  # type: ignore[misc]
         if arguments.session is not None:
             return SESSIONS.get(arguments.session, options(arguments), chosen).stream(question, context)
         if not again:
-            return RLM(**chosen).stream(question, context)
+            return RLM(**chosen | approve).stream(question, context)
         if len(again) > 1:
             raise UsageError("Give --resume or --replay, not both.")
         begin = {"resume": resume, "replay": replay}[again[0]]
         where = {} if self.runs_dir is None else {"runs_dir": self.runs_dir}
-        run = begin(getattr(arguments, again[0]), context, **where | options(arguments))
+        run = begin(getattr(arguments, again[0]), context, **where | options(arguments) | approve)
         if question and question != run.question:
             run.abandon()
             raise UsageError(f"That run was asked something else: {run.question[:200]!r}. Leave the cell empty.")

@@ -14,7 +14,6 @@ import time
 from collections import deque
 from typing import Any
 
-import anywidget
 from traitlets import Unicode
 
 from rlm_kernel import Run
@@ -22,6 +21,7 @@ from rlm_kernel.events.tree import Tree
 from rlm_kernel.events.types import Event
 from rlm_kernel.sinks.calltree import assets
 from rlm_kernel.sinks.calltree.deltas import Deltas, Room
+from rlm_magic.hearing import Hearing
 from rlm_magic.pace import Pace
 
 UPDATE_SECONDS = 0.1
@@ -39,7 +39,7 @@ PACKED_FROM = 20_000
 """Messages of this many characters or more are compressed."""
 
 
-class CallTree(anywidget.AnyWidget):
+class CallTree(Hearing):
     """The call tree of one run.
 
     Attributes
@@ -71,15 +71,6 @@ class CallTree(anywidget.AnyWidget):
         self._saves = Pace(1.0, SAVE_SHARE)
         self._saves.end(0)
         self.on_msg(self._hear)
-
-    def open(self) -> None:
-        """Open the channel to the front ends. What they say is heard in the thread that they choose.
-
-        ipykernel 7.4 would have it heard in the thread that spoke last: the cell's, which is busy.
-        """
-        super().open()
-        if self.comm is not None:
-            self.comm._reply_subshell_for = None
 
     @property
     def tree(self) -> Tree:

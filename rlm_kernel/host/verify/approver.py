@@ -52,9 +52,9 @@ class Approver:
         self._closed = True
         self.decide(Verdict.stop())
 
-    def ask(self, read: Callable[[str], str] = input, write: Callable[[str], None] = print) -> None:
+    def ask(self, read: Callable[[str], str] | None = None, write: Callable[[str], None] = print) -> None:
         """Ask about the cell that is waiting, by lines of text. Ctrl-C and the end of input stop the run."""
-        cell = self.waiting
+        cell, read = self.waiting, read or input  # a notebook has another one while a cell runs
         if cell is None:
             return
         write(f"\n{title(cell)}\n{cell.code}")
