@@ -6,7 +6,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
-import queue
 import secrets
 import time
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
@@ -24,6 +23,7 @@ from rlm_kernel.host.bus import Bus, Sink
 from rlm_kernel.host.completion import Completion
 from rlm_kernel.host.conversation import Conversation
 from rlm_kernel.host.ledger import Ledger
+from rlm_kernel.host.listeners import Listeners
 from rlm_kernel.host.node import Node
 from rlm_kernel.host.options import Options
 from rlm_kernel.host.resume.again import Again, KeptInput
@@ -84,17 +84,15 @@ class Run:
         else:
             self._task = Task("" if options.compat and question == CHILD_QUESTION else question, context, answer_type)
         self._again = again
-        self._tree = TreeBuilder()
+        self._tree, self._listeners = TreeBuilder(), Listeners()
         self._journal = Journal(self.directory) if again is None else again.journal
         commit = None if self._journal is None else self._journal.commit
-        self._bus = Bus(self._sinks([self._tree.apply, self._put, self._tell]), commit)
+        self._bus = Bus(self._sinks([self._tree.apply, self._listeners.put, self._tell]), commit)
         self._shared = Shared.of(options, self._bus, None if conversation is None else conversation.box)
         self._bus.redact = self._shared.redactor.event
         self._shared.verifiers.approval.stop = self.cancel
         self._ledger = Ledger(options, self._shared.models.prices)
         self._node: Node | None = None
-        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._listeners: list[asyncio.Queue[Event | None]] = []
         self._future: concurrent.futures.Future[Completion] | None = None
         self._running: asyncio.Task[Any] | None = None
         self._cancelled = False
@@ -103,7 +101,7 @@ class Run:
             self._bus.next = again.recording.events
             for event in again.events:
                 self._tree.apply(event)
-                self._events.put(event)
+                self._listeners.put(event)
 
     async def complete(self) -> Completion:
         """Run to the end.
@@ -145,19 +143,15 @@ class Run:
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Run in this event loop and yield each event as it happens. Leaving the iteration cancels the run."""
-        listener: asyncio.Queue[Event | None] = asyncio.Queue()
-        for earlier in () if self._again is None else self._again.events:
-            listener.put_nowait(earlier)
-        self._listeners.append(listener)
-        task = asyncio.create_task(self.complete())
-        try:
-            while (event := await listener.get()) is not None:
-                yield event
-            await task
-        finally:
-            self._listeners.remove(listener)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        with self._listeners.listener(() if self._again is None else self._again.events) as listener:
+            task = asyncio.create_task(self.complete())
+            try:
+                while (event := await listener.get()) is not None:
+                    yield event
+                await task
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     def start(self) -> Run:
         """Begin on the private loop and return at once."""
@@ -201,16 +195,7 @@ class Run:
 
     def events(self, every: float | None = None) -> Iterator[Event | None]:
         """Yield each event as it happens, and ``None`` when none came for ``every`` seconds; ends when the run has."""
-        while True:
-            try:
-                event = self._events.get(timeout=every)
-            except queue.Empty:
-                yield None
-                continue
-            if event is None:
-                self._events.put(None)
-                return
-            yield event
+        return self._listeners.events(every)
 
     def __iter__(self) -> Iterator[Event]:
         """Yield each event as it happens; ends when the run has."""
@@ -275,9 +260,14 @@ class Run:
             prepared = []  # they are there
         return keeping(self._bus, self.directory, prepared, self._shared.redactor)
 
+    @property
+    def _best(self) -> Answer:
+        """What was answered, or would have been."""
+        return Answer() if self._node is None else self._node.best
+
     async def _end(self, reason: StopReason, error: str | None) -> None:
         """Close what the run has opened, and say what it came to. Nothing may keep it from doing so."""
-        ledger, node = self._ledger, self._node
+        ledger = self._ledger
         ledger.account.stop()
         try:
             if self._shared.cache.problem is not None:
@@ -291,7 +281,7 @@ class Run:
             finally:
                 if self._journal is not None:
                     self._journal.close()
-                best, tree = Answer() if node is None else node.best, self._tree.tree
+                best, tree = self._best, self._tree.tree
                 self.completion = Completion(
                     answer=best.result,
                     text=best.text,
@@ -301,12 +291,7 @@ class Run:
                     tree=tree,
                     run_dir=self.directory,
                 )
-                self._put(None)
-
-    def _put(self, event: Event | None) -> None:
-        self._events.put(event)
-        for listener in self._listeners:
-            listener.put_nowait(event)
+                self._listeners.put(None)
 
     def _tell(self, event: Event) -> None:
         if self._on_event is None:

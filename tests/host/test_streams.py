@@ -84,7 +84,12 @@ async def test_a_cancelled_task_is_cancelled_and_the_journal_is_whole() -> None:
 
 def test_a_started_run_is_cancelled_from_any_thread() -> None:
     run = RLM(after_a_note, sub_model=slow).start("q", "c")
-    threading.Timer(0.8, run.cancel).start()
+
+    def cancel() -> None:
+        if any(event.type == "cell_finished" for event in run):
+            run.cancel()
+
+    threading.Thread(target=cancel).start()
     completion = run.result()
     assert (completion.answer, completion.stop_reason) == ("so far", "cancelled")
 

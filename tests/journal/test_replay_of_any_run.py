@@ -88,13 +88,19 @@ class TestRunsThatWereEndedFromOutside:
         with pytest.raises(RLMError, match="^the network is down$"):
             await rlm_kernel.replay(run)
 
+    async def test_before_they_had_an_input(self, tmp_path: Path) -> None:
+        (tmp_path / "data.json").write_text("{")
+        run = await of(RLM(ScriptedModel([])), context=tmp_path / "data.json")
+        assert SavedRun(run).state == "error"
+        await shown(run)
+
     async def test_by_a_crash_at_any_event(self, tmp_path: Path) -> None:
         root = ScriptedModel([reply(BATCH), reply(KIDS), reply(cell("n = add(1, 2)\nprint(n)")), reply(done("n"))])
         child = ScriptedModel(CHILD * 2)
         rlm = RLM(root, sub_model=Counting(), child_model=child, max_depth=2, tools={"add": lambda a, b: a + b})
         run = await of(rlm)
         lines = (run / "events.jsonl").read_bytes().splitlines(keepends=True)
-        for number in range(3, len(lines), 4):
+        for number in range(1, len(lines), 4):
             crashed = tmp_path / str(number)
             shutil.copytree(run, crashed)
             (crashed / "events.jsonl").write_bytes(b"".join(lines[:number]))

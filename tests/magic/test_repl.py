@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rlm_kernel import RLMError, find, replay, runs
+from rlm_kernel import RLMError, find, replay, resume, runs
 from rlm_kernel.exports import FORMATS
 from tests.conftest import kernels_of
+from tests.journal.vocabulary import replayed
 from tests.magic.vocabulary import Notebook, Ran, notebook
 from tests.providers.fake_servers import FakeServer, Hang
 
@@ -85,7 +86,9 @@ def test_the_cell_is_a_run_in_the_journal_like_any_other(nb: Notebook) -> None:
         assert words not in str(saved.to_notebook()), "there is no model that has turns and answers"
     assert "## The cell" in saved.export("markdown")
     with pytest.raises(RLMError, match="is a person's cell"):
-        replay(saved)
+        resume(saved)
+    again = replay(saved).start().result()
+    assert replayed(again.tree) == replayed(saved.tree), "it is only shown: its kernel is gone"
     assert nb.run("%rlm_show last").displays[-1]["text/html"].count("one?")
 
 

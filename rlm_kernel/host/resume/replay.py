@@ -16,7 +16,7 @@ from rlm_kernel.host.conversation import Conversation
 from rlm_kernel.host.options import Options
 from rlm_kernel.host.options.saved import NOT_SAVED, to_arguments
 from rlm_kernel.host.resume.again import BY_HAND, Again
-from rlm_kernel.host.resume.begin import NO_BEGINNING, NO_MODEL, SavedLike, find_run, saved_inputs
+from rlm_kernel.host.resume.begin import NO_BEGINNING, SavedLike, find_run, saved_inputs
 from rlm_kernel.host.resume.playback import Playback
 from rlm_kernel.host.resume.recorded import JournalEnds
 from rlm_kernel.host.resume.recording import Recording, recording
@@ -60,8 +60,9 @@ def _replay(saved: SavedRun, context: Any, changes: dict[str, Any]) -> Replay:
     past = recording(events, strict=True)
     if not past.run:
         raise RLMError(NO_BEGINNING.format(str(saved.directory)))
-    if past.options.get(BY_HAND):
-        raise RLMError(NO_MODEL.format(past.run))
+    has_input = past.inputs or past.follows is not None or context is not None
+    if past.options.get(BY_HAND) or not has_input:  # there is nothing that could run again
+        return Replay(saved, past, events, Options.of(model=Unrecorded("recorded")), None)
     options = Options.of(**to_arguments(past.options, _without_models(past, changes) | changes))
     return Replay(saved, past, events, options, saved_inputs(saved, past, context))
 
@@ -111,7 +112,8 @@ class Replay(Run):
     options
         As it had them, without models.
     inputs
-        What it was given. In a conversation that may be nothing, or several.
+        What it was given. In a conversation that may be nothing, or several. ``None`` where nothing can be run: the
+        journal does not have its input, or it is a person's cell, whose kernel is gone.
 
     Attributes
     ----------
@@ -125,7 +127,7 @@ class Replay(Run):
         past: Recording,
         events: Sequence[Event],
         options: Options,
-        inputs: Sequence[Any],
+        inputs: Sequence[Any] | None,
     ) -> None:
         self._playback: Playback
         self._recorded_events = events
@@ -137,6 +139,7 @@ class Replay(Run):
         self.past = past
         self.earlier: list[Replay] = []
         self._inputs = inputs
+        self._shown: Answer | None = None
 
     async def complete(self) -> Completion:
         """Do the same again; see `Run.complete`.
@@ -148,7 +151,7 @@ class Replay(Run):
         RLMError
             The run had failed: with the same words.
         """
-        if not self.earlier and len(self._inputs) == 1 and not self.past.continued:
+        if self._inputs is None or (not self.earlier and len(self._inputs) == 1 and not self.past.continued):
             return await super().complete()
         conversation = Conversation(self._options, self._shared.tools)
         try:
@@ -195,6 +198,8 @@ class Replay(Run):
 
     async def _in_all_parts(self) -> StopReason:
         """Run to the end, and on wherever a limit had been raised."""
+        if self._inputs is None:
+            raise JournalEnds("There is nothing to run.")
         if self._conversation is not None:
             for one in self._inputs[:-1]:
                 await self._conversation.add_context(one)
@@ -211,10 +216,13 @@ class Replay(Run):
 
     def _as_recorded(self, end: RunFinished | None) -> StopReason:
         """End as the journal does: what is left of it happened to the run from outside."""
-        answered = self._playback.answered
-        if answered is not None and self._node is not None:
-            self._node.best = Answer(answered.value, answered.text)
+        if (answered := self._playback.answered) is not None:
+            self._shown = Answer(answered.value, answered.text)
         return "error" if end is None else end.stop_reason
+
+    @property
+    def _best(self) -> Answer:
+        return self._shown or super()._best
 
     def _check(self, reason: StopReason, end: RunFinished | None) -> None:
         """Compare the end with the journal's."""

@@ -1,0 +1,49 @@
+"""Who hears a run's events as they happen: one thread, and any number of coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from rlm_kernel.events.types import Event
+
+
+class Listeners:
+    """Hands events on; ``None`` is the end of the run."""
+
+    def __init__(self) -> None:
+        self._thread: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._coroutines: list[asyncio.Queue[Event | None]] = []
+
+    def put(self, event: Event | None) -> None:
+        """Take an event, in the run's event loop."""
+        self._thread.put(event)
+        for listener in self._coroutines:
+            listener.put_nowait(event)
+
+    def events(self, every: float | None = None) -> Iterator[Event | None]:
+        """Yield each event in the one thread, and ``None`` when none came for ``every`` seconds; ends with the run."""
+        while True:
+            try:
+                event = self._thread.get(timeout=every)
+            except queue.Empty:
+                yield None
+                continue
+            if event is None:
+                self._thread.put(None)
+                return
+            yield event
+
+    @contextmanager
+    def listener(self, earlier: Iterable[Event]) -> Iterator[asyncio.Queue[Event | None]]:
+        """Give a queue to a coroutine, which begins with what there is already."""
+        own: asyncio.Queue[Event | None] = asyncio.Queue()
+        for event in earlier:
+            own.put_nowait(event)
+        self._coroutines.append(own)
+        try:
+            yield own
+        finally:
+            self._coroutines.remove(own)
