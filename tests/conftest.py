@@ -17,6 +17,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background
 KEYS = [name for name in os.environ if name.endswith("_API_KEY")]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file in one process (pytest-xdist), and all attempts to escape: some use up what the others need."""
+    for item in items:
+        place = item.path.parent if item.path.parent.name == "escapes" else item.path
+        item.add_marker(pytest.mark.xdist_group(str(place)))
+
+
 @pytest.fixture(autouse=True)
 def _quiet_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in KEYS:

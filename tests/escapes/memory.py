@@ -17,7 +17,7 @@ import psutil
 
 from rlm_kernel.host.folder import PREFIX
 
-HOST_GROWTH = 400 << 20
+HOST_GROWTH = 512 << 20
 """What a kernel that does its worst may cost the host: a few messages of the greatest length."""
 
 
