@@ -18,10 +18,10 @@ KEYS = [name for name in os.environ if name.endswith("_API_KEY")]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file in one process (pytest-xdist), and all attempts to escape: some use up what the others need."""
+    """Keep a file in one process (pytest-xdist), and all that use up processes and memory, which others need."""
     for item in items:
-        place = item.path.parent if item.path.parent.name == "escapes" else item.path
-        item.add_marker(pytest.mark.xdist_group(str(place)))
+        greedy = item.path.parent.name == "escapes" or item.path.name == "test_limits.py"
+        item.add_marker(pytest.mark.xdist_group("greedy" if greedy else str(item.path)))
 
 
 @pytest.fixture(autouse=True)

@@ -286,7 +286,7 @@ async def _many_parts(scene: Scene) -> list[Try]:
 async def _million_parts(scene: Scene) -> list[Try]:
     async with scene.kernel(cell_seconds=2.0) as session:
         with growing() as memory:
-            await forge(scene, session, "to_iopub(message('stream', {}, buffers=(b'',) * 1_500_000))\n")
+            await forge(scene, session, "to_iopub(message('stream', {}, buffers=(b'',) * 2_500_000))\n")
             outcome = await works(session)
         return [judged("the host's memory", memory.beyond(HOST_GROWTH)), outcome]
 
@@ -427,7 +427,7 @@ ATTEMPTS: list[Attempt] = [
     ),
     attempt(
         "a message of a million parts",
-        "send one message of 1,500,000 empty parts",
+        "send one message of 2,500,000 empty parts",
         "limit on messages",
         UNHARMED,
         _million_parts,

@@ -117,4 +117,4 @@ class TestAccept:
 def test_no_reply_takes_long(text: str) -> None:
     started = time.perf_counter()
     find(text)
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 20, "what takes long here takes minutes"

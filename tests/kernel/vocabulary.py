@@ -71,7 +71,7 @@ async def run(session: Session, code: str, *, ok: bool = True) -> Cell:
     return cell
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait for something that another task does."""
     async with asyncio.timeout(seconds):
         while not condition():
