@@ -80,21 +80,6 @@ class TestTheSameTree:
         await replayed_the_same(model=root, compaction=0.5, context_window=1000)
 
 
-async def test_what_is_not_recorded_is_an_error_and_no_model_is_asked() -> None:
-    code = "import uuid\nprint(llm_query(f'call {uuid.uuid4()}'))"
-    root = ScriptedModel([reply(cell(code)), reply(done("1"))])
-    completion = await RLM(root, sub_model=Counting()).acompletion("q", "c")
-    with pytest.raises(ModelError, match="asks no model. Cell 1 asks for what is not in the journal."):
-        await rlm_kernel.replay(completion.run_dir)
-
-
-async def test_another_answer_than_in_the_journal_is_an_error() -> None:
-    root = ScriptedModel([reply(cell("import uuid")), reply(done("str(uuid.uuid4())"))])
-    completion = await RLM(root).acompletion("q", "c")
-    with pytest.raises(ModelError, match=rf"in the journal it is '{completion.answer}' \(answered\)"):
-        await rlm_kernel.replay(completion.run_dir)
-
-
 async def test_a_replay_needs_no_model_no_key_and_no_tool(monkeypatch: pytest.MonkeyPatch) -> None:
     run = find(await stopped(reply(cell("n = add(1, 2)")), tools={"add": lambda a, b: a + b}))
     lines = run.directory.joinpath("events.jsonl").read_text().splitlines()
@@ -116,8 +101,9 @@ async def test_code_of_the_caller_is_there_again_and_values_have_to_be_passed() 
     root = ScriptedModel([reply(cell("found = fetch(token)")), reply(done("[limit, table, words('a b'), found]"))])
     first = await RLM(root, tools=tools).acompletion("q", "c")
     assert first.answer == [3, {"a": [1]}, ["a", "b"], "fetched"]
-    with pytest.raises(OptionError, match=r"does not hold values of tools: pass tools= again \(limit, table\)"):
-        rlm_kernel.replay(first.run_dir)
+    with pytest.warns(match=r"cells do not run: .* not hold values of tools\. Pass tools= again \(limit, table\)"):
+        shown = rlm_kernel.replay(first.run_dir)
+    assert replayed((await shown).tree) == replayed(first.tree)
     assert (await rlm_kernel.replay(first.run_dir, tools=tools)).answer == first.answer
     with pytest.raises(OptionError, match=r"tools was limit, table, token, fetch\)"):
         rlm_kernel.resume(first.run_dir)

@@ -24,14 +24,18 @@ CHILD = [reply(cell("found = llm_query(context)\nprint(found)")), reply(done("fo
 KIDS = cell("kids = rlm_query_batched([f'task {n}' for n in range(2)])")
 
 
-async def shown(run: str | Path, **changes: Any) -> Run:
+async def shown(run: str | Path, fails: str = "", **changes: Any) -> Run:
     """Replay a run to its end, whichever it is, and compare what it shows with the journal."""
     saved = SavedRun(run)
     again = rlm_kernel.replay(saved, **changes)
     heard: list[Event] = []
-    with contextlib.suppress(RLMError):
+    failed = ""
+    try:
         async for event in again:
             heard += [event]
+    except RLMError as error:
+        failed = str(error)
+    assert fails in failed
     before = list(saved.events())
     assert [type(event) for event in heard] == [type(event) for event in before]
     assert again.completion is not None
@@ -93,6 +97,15 @@ class TestRunsThatWereEndedFromOutside:
         run = await of(RLM(ScriptedModel([])), context=tmp_path / "data.json")
         assert SavedRun(run).state == "error"
         await shown(run)
+
+    async def test_before_their_input_was_changed(self, tmp_path: Path) -> None:
+        file = tmp_path / "book.txt"
+        file.write_text("a book")
+        run = await of(RLM(ScriptedModel([reply(done("context"))])), context=file)
+        file.write_text("another book")
+        with pytest.warns(match="is shown, and its cells do not run: The input .* has changed since the run began"):
+            again = await shown(run)
+        assert again.completion.answer == "a book"
 
     async def test_by_a_crash_at_any_event(self, tmp_path: Path) -> None:
         root = ScriptedModel([reply(BATCH), reply(KIDS), reply(cell("n = add(1, 2)\nprint(n)")), reply(done("n"))])
@@ -186,8 +199,18 @@ class TestConversations:
             one = await rlm.acompletion("one?", "a")
             two = await rlm.acompletion("two?")
         shutil.rmtree(one.run_dir)
-        with pytest.raises(RLMError, match=f"went on in the REPL of {one.run_dir.name}, which has to run first: "):
-            rlm_kernel.replay(two.run_dir)
+        with pytest.warns(match=f"do not run: It went on in the REPL of {one.run_dir.name}, whose cells have to run "):
+            again = await shown(two.run_dir)
+        assert again.completion.answer == 2
+
+    async def test_whose_earlier_run_does_otherwise(self) -> None:
+        root = ScriptedModel(
+            [reply(cell("import uuid\nx = llm_query(str(uuid.uuid4()))")), reply(done("1")), reply(done("2"))]
+        )
+        async with RLM(root, sub_model=Counting()) as rlm:
+            await rlm.acompletion("one?", "a")
+            two = await rlm.acompletion("two?")
+        await shown(two.run_dir, fails="Cell 1 asks for what is not in the journal")
 
 
 class TestCellsThatDoNotDoTheSame:
@@ -197,6 +220,20 @@ class TestCellsThatDoNotDoTheSame:
         run = await of(RLM(root))
         with pytest.warns(UserWarning, match=r"Cell 1 printed .* in the journal .* What is shown is the journal's\."):
             await shown(run)
+
+    @pytest.mark.parametrize(
+        ("code", "fails"),
+        [
+            ("x = llm_query(str(uuid.uuid4()))", "asks no model. Cell 1 asks for what is not in the journal."),
+            ("x = str(uuid.uuid4())", "in the journal it is"),
+        ],
+    )
+    async def test_what_cells_do_otherwise_is_an_error_and_the_tree_is_the_journals(
+        self, code: str, fails: str
+    ) -> None:
+        root = ScriptedModel([reply(cell(f"import uuid\n{code}")), reply(BATCH), reply(done("globals().get('x', 1)"))])
+        run = await of(RLM(root, sub_model=Counting()))
+        await shown(run, fails)
 
     async def test_random_draws_are_the_same_in_a_node_and_others_in_its_children(self) -> None:
         draw = "import random\nx = random.random()\nprint(llm_query(str(x)))"

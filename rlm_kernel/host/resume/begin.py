@@ -155,7 +155,9 @@ def saved_inputs(saved: SavedRun, past: Recording, context: Any = None) -> list[
     if context is not None:
         return [context]
     if not past.inputs and past.follows is None:
-        raise ContextError(f"The journal does not hold the input of {past.run}: its run ended before. Pass context=.")
+        raise ContextError(
+            f"The journal does not hold the input of {past.run}: it ended before, or a secret is in it. Pass context=."
+        )
     return [_saved_input(saved, kept) for kept in past.inputs.values()]
 
 

@@ -34,8 +34,8 @@ class Playback:
         The run's last event; ``None`` where its host was killed, or still writes it.
     answered
         What the root had answered.
-    agrees
-        Whether the engine has come to what is in the journal, as far as it can. Only then the rest is shown.
+    over
+        Whether the engine has come to its end, whichever it is. Then the rest is shown; not where somebody stopped it.
     """
 
     def __init__(self, events: Sequence[Event], views: Sequence[Sink]) -> None:
@@ -49,14 +49,14 @@ class Playback:
         self.end = ends[0] if ends else None
         answers = [e for e in events[self._before :] if isinstance(e, NodeAnswered) and e.node == "0"]
         self.answered = answers[-1] if answers else None
-        self.agrees = False
+        self.over = False
 
     def heard(self, event: Event) -> None:
         """Take what the engine does, and show what the journal holds of it."""
         self._show(self._before)
         self._before = 0
         if isinstance(event, RunFinished):
-            if self.agrees:
+            if self.over:
                 self._show(len(self._left))
             else:
                 self._tell(event)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlm_kernel.errors import ModelError, OptionError, RLMError
+from rlm_kernel.errors import ContextError, ModelError, RLMError
 from rlm_kernel.events.types import Event, RunFinished, RunStarted, StopReason
 from rlm_kernel.host import loop
 from rlm_kernel.host.answers.answer import Answer
@@ -26,6 +26,7 @@ from rlm_kernel.host.shared import Task
 from rlm_kernel.host.tools import saved as tools
 from rlm_kernel.journal import SavedRun, find
 
+TOOLS = ("tools", "sub_tools")
 NO_LIMITS: dict[str, Any] = {"max_tokens": None, "max_cost": None, "max_seconds": None, "max_journal_mb": None}
 """What a replay cannot use up."""
 SHOWN_CHARACTERS = 200
@@ -36,22 +37,28 @@ def replay(run: SavedLike, context: Any = None, **changes: Any) -> Replay:
     """Return a run that does the same again with no model at all: its cells run, and what they ask is in the journal.
 
     What is shown, its tree and its events, is what the journal holds; a call that is not recorded is an error. It keeps
-    no journal of its own. For a run that went on in a conversation, the cells of those before it run first.
+    no journal of its own. For a run that went on in a conversation, the cells of those before it run first. Where
+    cells cannot run, because what they need is in no journal, the run is only shown, and a warning says why.
 
     Raises
     ------
-    OptionError, ContextError, RLMError
+    OptionError, RLMError
         As `rlm_kernel.resume`.
     """
     saved = find_run(run, changes)
     last = _replay(saved, context, changes)
     first = last
-    while (follows := first.past.follows) is not None:
+    while not last.only_shown and (follows := first.past.follows) is not None:
         try:
             first = _replay(find(follows, saved.directory.parent), None, changes)
+            why = first.only_shown
         except RLMError as error:
-            raise RLMError(f"{saved.id} went on in the REPL of {follows}, which has to run first: {error}") from None
+            why = str(error)
+        if why:
+            last.only_shown = f"It went on in the REPL of {follows}, whose cells have to run first. {why}"
         last.earlier.insert(0, first)
+    if last.only_shown and last.past.root.cells:
+        warnings.warn(f"{saved.id} is shown, and its cells do not run: {last.only_shown}", stacklevel=2)
     return last
 
 
@@ -60,11 +67,24 @@ def _replay(saved: SavedRun, context: Any, changes: dict[str, Any]) -> Replay:
     past = recording(events, strict=True)
     if not past.run:
         raise RLMError(NO_BEGINNING.format(str(saved.directory)))
-    has_input = past.inputs or past.follows is not None or context is not None
-    if past.options.get(BY_HAND) or not has_input:  # there is nothing that could run again
-        return Replay(saved, past, events, Options.of(model=Unrecorded("recorded")), None)
-    options = Options.of(**to_arguments(past.options, _without_models(past, changes) | changes))
-    return Replay(saved, past, events, options, saved_inputs(saved, past, context))
+    options, inputs, why = Options.of(model=Unrecorded("recorded")), [], _missing_tools(past, changes)
+    if past.options.get(BY_HAND):
+        why = "A person had typed them, into a kernel that is gone."
+    if not why:
+        options = Options.of(**to_arguments(past.options, _without_models(past, changes) | changes))
+        try:
+            inputs = saved_inputs(saved, past, context)
+        except ContextError as error:
+            why = str(error)
+    return Replay(saved, past, events, options, inputs, why)
+
+
+def _missing_tools(past: Recording, changes: Mapping[str, Any]) -> str:
+    """Say which values of tools have to be passed."""
+    for name in TOOLS:
+        if name not in changes and (values := tools.values(past.options.get(name))):
+            return f"The journal does not hold values of tools. Pass {name}= again ({', '.join(values)})."
+    return ""
 
 
 def _without_models(past: Recording, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,10 +110,8 @@ def _without_models(past: Recording, changes: Mapping[str, Any]) -> dict[str, An
         **NO_LIMITS,
         "cache": options.get("cache") is not False,
     }
-    for name in ("tools", "sub_tools"):
-        if (values := tools.values(options.get(name))) and name not in changes:
-            raise OptionError(f"The journal does not hold values of tools: pass {name}= again ({', '.join(values)}).")
-        if options.get(name) is not None:
+    for name in TOOLS:
+        if options.get(name) is not None and name not in changes:
             replaced[name] = tools.from_json(options[name], unrecorded_tool, unrecorded_secret)
     return {name: value for name, value in replaced.items() if name in options or name in options.get(NOT_SAVED, ())}
 
@@ -101,9 +119,9 @@ def _without_models(past: Recording, changes: Mapping[str, Any]) -> dict[str, An
 class Replay(Run):
     """A run of the journal, done again: its cells run in a fresh kernel, and what they ask is in the journal.
 
-    What is shown is what the journal holds, event by event, moved to the present; how far it is shown is how far the
-    engine has come to the same. Where the run had been ended from outside, by time, Ctrl-C, a failure or a crash, the
-    rest is shown as it was.
+    What is shown is what the journal holds, event by event, moved to the present, as the engine comes to the same.
+    Where it can come no further, the rest is shown as it was: what had ended the run from outside (time, Ctrl-C, a
+    failure, a crash), and what cells now do otherwise, which is an error too.
 
     Parameters
     ----------
@@ -112,11 +130,14 @@ class Replay(Run):
     options
         As it had them, without models.
     inputs
-        What it was given. In a conversation that may be nothing, or several. ``None`` where nothing can be run: the
-        journal does not have its input, or it is a person's cell, whose kernel is gone.
+        What it was given. In a conversation that may be nothing, or several.
+    only_shown
+        Why no cell can run: what they need is in no journal.
 
     Attributes
     ----------
+    only_shown
+        As given.
     earlier
         The runs before it in a conversation, first to last: their cells run first, in the same REPL.
     """
@@ -127,7 +148,8 @@ class Replay(Run):
         past: Recording,
         events: Sequence[Event],
         options: Options,
-        inputs: Sequence[Any] | None,
+        inputs: Sequence[Any],
+        only_shown: str = "",
     ) -> None:
         self._playback: Playback
         self._recorded_events = events
@@ -138,6 +160,7 @@ class Replay(Run):
             self._task = Task(past.question, None, self._task.answer_type)
         self.past = past
         self.earlier: list[Replay] = []
+        self.only_shown = only_shown
         self._inputs = inputs
         self._shown: Answer | None = None
 
@@ -151,13 +174,11 @@ class Replay(Run):
         RLMError
             The run had failed: with the same words.
         """
-        if self._inputs is None or (not self.earlier and len(self._inputs) == 1 and not self.past.continued):
+        if self.only_shown or (not self.earlier and len(self._inputs) == 1 and not self.past.continued):
             return await super().complete()
         conversation = Conversation(self._options, self._shared.tools)
         try:
             await conversation.open()
-            for run in self.earlier:
-                await run._as_before(conversation)
             self._conversation = conversation
             return await super().complete()
         finally:
@@ -168,8 +189,8 @@ class Replay(Run):
         self._conversation = conversation
         try:
             await super().complete()
-        except RLMError:
-            if not self._playback.agrees:
+        except RLMError as error:
+            if not self._ended_with(error):
                 raise
 
     def _sinks(self, views: Sequence[Sink]) -> Sequence[Sink]:
@@ -183,10 +204,10 @@ class Replay(Run):
             self._check(reason, end)
         except JournalEnds:
             reason = self._as_recorded(end)
-        except RLMError as error:
-            self._playback.agrees = end is not None and end.error == str(error)
+        except RLMError:
+            self._playback.over = True
             raise
-        self._playback.agrees = True
+        self._playback.over = True
         self._warn()
         if end is None:
             raise ModelError(
@@ -197,10 +218,12 @@ class Replay(Run):
         return reason
 
     async def _in_all_parts(self) -> StopReason:
-        """Run to the end, and on wherever a limit had been raised."""
-        if self._inputs is None:
+        """Run those before it, this one to its end, and on wherever a limit had been raised."""
+        if self.only_shown:
             raise JournalEnds("There is nothing to run.")
         if self._conversation is not None:
+            for run in self.earlier:
+                await run._as_before(self._conversation)
             for one in self._inputs[:-1]:
                 await self._conversation.add_context(one)
         reason = await super()._answered()
@@ -213,6 +236,10 @@ class Replay(Run):
             self._ledger.account.raise_limits(self._options)
             reason = await super()._answered()
         return reason
+
+    def _ended_with(self, error: RLMError) -> bool:
+        end = self._playback.end
+        return end is not None and end.error == str(error)
 
     def _as_recorded(self, end: RunFinished | None) -> StopReason:
         """End as the journal does: what is left of it happened to the run from outside."""
