@@ -11,10 +11,10 @@ CHARACTERS_A_SECOND = 300_000
 class Pace:
     """Says when it is time: not too often, not for too much of the time, and not for too many characters a second."""
 
-    def __init__(self, seconds: float, share: float) -> None:
+    def __init__(self, seconds: float, share: float, first: float = 0.0) -> None:
         self.seconds = seconds
         self.share = share
-        self._next = 0.0
+        self._next = time.monotonic() + first
         self._began = 0.0
 
     def begin(self) -> bool:

@@ -64,12 +64,11 @@ class CallTree(Hearing):
         self._run = run
         self._deltas = Deltas()
         self._lock = threading.Lock()
-        self._sent = 0
+        self._sent = self._saved = 0
         self._changed = True
         self._waiting: deque[Event] = deque()
         self._updates = Pace(UPDATE_SECONDS, UPDATE_SHARE)
-        self._saves = Pace(1.0, SAVE_SHARE)
-        self._saves.end(0)
+        self._saves = Pace(1.0, SAVE_SHARE, first=1.0)
         self.on_msg(self._hear)
 
     @property
@@ -84,13 +83,12 @@ class CallTree(Hearing):
         self._waiting.append(event)
 
     def update(self) -> None:
-        """Tell the front ends what has changed, if it is time to."""
-        if not self._waiting or not self._updates.begin():
-            return
-        with self._lock:
-            sent = self._tell()
-        self._updates.end(sent)
-        if self._saves.begin():
+        """Tell the front ends what has changed, if it is time to; called often, also while nothing happens."""
+        if self._waiting and self._updates.begin():
+            with self._lock:
+                sent = self._tell()
+            self._updates.end(sent)
+        if self._saved != self._sent and self._saves.begin():
             self.save()
             # Who cannot speak while the cell runs, and came too late for the first changes, needs this.
             self._saves.seconds = SAVE_SECONDS if self.heard else min(SAVE_SECONDS, 2 * self._saves.seconds)
@@ -100,6 +98,7 @@ class CallTree(Hearing):
         """Put all there is into the widget's state."""
         with self._lock:
             self._tell()
+            self._saved = self._sent
             state = {"n": self._sent, "piece": self._deltas.whole(time.time(), Room(SAVED_CHARACTERS))}
         self.saved = _packed(_text(state), 6)
 

@@ -92,6 +92,23 @@ def test_a_front_end_that_comes_late_is_told_everything_and_then_only_changes(mo
     assert view.drawn() == whole(stream)
 
 
+def test_what_has_been_told_is_soon_in_the_state_too_though_nothing_more_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("rlm_magic.pace.time.monotonic", lambda: now)
+    tree, stream = Told(Stopped()), mystery()
+    for event in stream[:12]:
+        tree.apply(event)
+        tree.update()
+        now += 0.2
+    assert unpacked(tree.saved)["n"] < len(tree.messages), "this test needs changes after the last save"
+    for _ in range(30):
+        now += 0.1
+        tree.update()
+    assert unpacked(tree.saved)["n"] == len(tree.messages)
+
+
 def test_many_events_are_few_messages() -> None:
     calls = (event for n in range(1, 3000) for event in call(n, f"prompt {n}", "yes", usage=Usage(1, 2, 3)))
     tree = Told(Stopped())
