@@ -182,8 +182,8 @@ class Drawing:
             seconds(rest.get("seconds")),
             usage(own),
             0 if adds is own or adds == own else usage(adds) or [0],
-            rest.get("parts", []),
-            rest.get("facts", []),
+            tuple(rest.get("parts", ())),  # tuples of plain things are nothing to the garbage collector
+            tuple(rest.get("facts", ())),
         ]
 
 
@@ -219,14 +219,14 @@ def seconds(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(value, 3)
 
 
-def usage(used: Usage | None) -> list[float] | int:
+def usage(used: Usage | None) -> tuple[float, ...] | int:
     """Return usage as numbers in the order of the columns, without zeros at the end."""
     if used is None:
         return 0
     numbers = [number if math.isfinite(number) else 0 for number in _NUMBERS(used)]
     while numbers and not numbers[-1]:
         numbers.pop()
-    return numbers or 0
+    return tuple(numbers) or 0
 
 
 USAGE = (

@@ -6,7 +6,7 @@ A row has a number by which it is known as long as the run is followed: they cou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,6 @@ class Item:
     """The number of the row above; -1 for the root."""
     level: int
     draw: Callable[[int], Row]
-    below: list[int] = field(default_factory=list)
     drawn: Row | None = None
     """The row, while it has not changed."""
 
@@ -115,11 +114,14 @@ class Rows:
 
     def from_top_to_bottom(self) -> Iterator[Row]:
         """Draw all rows, each with what is below it behind it."""
+        below: dict[int, list[int]] = {}
+        for number, item in enumerate(self._items):
+            below.setdefault(item.above, []).append(number)
         rest = [0]
         while rest:
             number = rest.pop()
             yield self.row(number)
-            rest += reversed(self._items[number].below)
+            rest += reversed(below.get(number, ()))
 
     def _add(self, key: Key, above: Key | None, draw: Callable[[int], Row]) -> Key:
         """Enter a row, or note that it has changed."""
@@ -127,8 +129,6 @@ class Rows:
             number = self._at[key] = len(self._items)
             over = -1 if above is None else self._at[above]
             self._items.append(Item(over, self._items[over].level + 1 if number else 0, draw))
-            if number:
-                self._items[over].below.append(number)
         self._touch(key)
         return key
 
