@@ -42,8 +42,16 @@ def _nothing_is_left_behind() -> Iterator[None]:
     assert list(Path(tempfile.gettempdir()).glob(f"rlm-{os.getpid()}-*")) == []
 
 
+def still_there(kernels: list[str], seconds: float = 10.0) -> list[str]:
+    """Those of `kernels_of` that have not ended after a while."""
+    deadline = time.monotonic() + seconds
+    while (left := [row for row in kernels if row in kernels_of(1)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
 def kernels_of(pid: int) -> list[str]:
-    """Command lines of kernel processes below a process."""
+    """Id and command line of kernel processes below a process."""
     rows = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     table = [row.split(None, 2) for row in rows.splitlines()]
     family, grew = {str(pid)}, True
@@ -51,4 +59,4 @@ def kernels_of(pid: int) -> list[str]:
         children = {row[0] for row in table if row[1] in family} - family
         grew = bool(children)
         family |= children
-    return [row[2] for row in table if row[0] in family and "rlm_kernel.kernel" in row[2]]
+    return [f"{row[0]} {row[2]}" for row in table if row[0] in family and "rlm_kernel.kernel" in row[2]]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import kernels_of
+from tests.conftest import kernels_of, still_there
 from tests.providers.fake_servers import FakeServer, Hang
 
 
@@ -68,7 +68,7 @@ def test_ctrl_c_ends_the_run_cleanly(book: Path, quiet: list[str]) -> None:
     assert "Traceback" not in errors
     assert quiet or output.strip() == "so far"
     assert kernels
-    assert not [row for row in kernels if row in kernels_of(1)]
+    assert not still_there(kernels)
     assert not list(Path(tempfile.gettempdir()).glob(f"rlm-{process.pid}-*"))
 
 

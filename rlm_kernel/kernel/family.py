@@ -1,31 +1,72 @@
-"""Which processes descend from one, and how much memory they use, read from ``/proc``.
+"""Which processes descend from one, how much memory they use, and how to end them; read from ``/proc``.
 
-Linux only; elsewhere a process has no known descendants.
+Elsewhere than on Linux psutil finds descendants, which means reading the table of all processes; memory is not known.
 
 Source: proc(5) of the Linux manual pages.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import psutil
+
 PAGE = os.sysconf("SC_PAGE_SIZE")
+ENDING_ROUNDS = 1000
+ROUND_SECONDS = 0.001
+STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
 def members(process: int) -> list[int]:
     """Return a process and all that descend from it, zombies included."""
     found = [process]
     for member in found:
-        for task in Path(f"/proc/{member}/task").glob("*/children"):
-            found += [int(child) for child in _read(task).split()]
+        found += children(member)
     return found
 
 
-def is_zombie(process: int) -> bool:
-    """Whether a process has ended and only its parent has not asked how."""
-    return _read(Path(f"/proc/{process}/stat")).rpartition(")")[2].startswith((" Z", " X"))
+def children(process: int) -> list[int]:
+    """Return the processes that a process has started, or adopted, and that it has not waited for."""
+    if sys.platform == "linux":
+        tasks = Path(f"/proc/{process}/task").glob("*/children")
+        return [int(child) for task in tasks for child in _read(task).split()]
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [child.pid for child in psutil.Process(process).children()]
+    return []
+
+
+def end(find: Callable[[], Iterable[int]]) -> None:
+    """Kill processes that may multiply: all that ``find`` finds, until it finds none that lives.
+
+    Nobody is killed before all are stopped. Who is stopped still counts against the limit on processes, so those who
+    are not yet soon have no place for another one; a killed one would leave its place to them.
+    """
+    for _ in range(ENDING_ROUNDS):
+        living = {process: state for process in find() if (state := _state(process)) not in ENDED}
+        if not living:
+            return
+        running = [process for process, state in living.items() if state not in STOPPED]
+        for process in running or living:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process, signal.SIGSTOP if running else signal.SIGKILL)
+        time.sleep(ROUND_SECONDS)  # a signal takes effect when its process has its turn
+    for process in find():  # some that continue each other: they end with the box at the latest
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, signal.SIGKILL)
+
+
+def _state(process: int) -> object:
+    try:
+        return psutil.Process(process).status()
+    except psutil.NoSuchProcess:
+        return psutil.STATUS_DEAD
 
 
 def exceeds(processes: Sequence[int], limit: int) -> bool:

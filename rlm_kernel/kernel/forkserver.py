@@ -22,13 +22,11 @@ import signal
 import socket
 import sys
 import tempfile
-import time
 import traceback
 from collections import deque
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import psutil
 from traitlets.config import Config
 
 from rlm_kernel import wire
@@ -39,9 +37,6 @@ MESSAGE_BYTES = 65536
 
 MEMORY_SECONDS = 0.25
 """How often a kernel's memory is looked at while it has processes of its own."""
-
-CLEARING_ROUNDS = 100
-ENDING_SECONDS = 2.0
 
 PRELOADED = (
     "rlm_kernel.kernel.app",
@@ -91,18 +86,8 @@ class ForkServer:
         self._end_all()
 
     def _end_all(self) -> None:
-        """Kill everything below this process; what a killed one leaves comes up to here, and is next."""
-        for process in self._kernels:
-            self._kill(process, signal.SIGKILL)
-        deadline = time.monotonic() + ENDING_SECONDS
-        while time.monotonic() < deadline:
-            self._sweep(keep=())
-            try:
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
-            except ChildProcessError:
-                return
-            time.sleep(0.001)
+        """Kill everything below this process."""
+        family.end(lambda: family.members(os.getpid())[1:])
 
     def _receive(self) -> bool:
         """Handle what has come; return whether the host is still there."""
@@ -157,16 +142,9 @@ class ForkServer:
         self._janitors.add(process)
 
     def _clear(self, request: wire.Clear) -> None:
-        """Kill a kernel's descendants, faster than they can multiply: first they are stopped."""
-        for process in [process for process, kernel in self._kernels.items() if kernel.id == request.id]:
-            for _ in range(CLEARING_ROUNDS):
-                living = [member for member in family.members(process)[1:] if not family.is_zombie(member)]
-                if not living:
-                    break
-                for number in (signal.SIGSTOP, signal.SIGKILL):
-                    for member in living:
-                        with contextlib.suppress(ProcessLookupError):
-                            os.kill(member, number)
+        """End what a kernel has started."""
+        roots = [process for process, kernel in self._kernels.items() if kernel.id == request.id]
+        family.end(lambda: [member for root in roots for member in family.members(root)[1:]] + self._orphans())
 
     def _forward(self, request: wire.Signal) -> None:
         for process, kernel in self._kernels.items():
@@ -196,7 +174,7 @@ class ForkServer:
                     self._host.sendall(json.dumps(wire.encode(ended)).encode() + b"\n")
                 self._remove(kernel.home)
             self._janitors.discard(process)
-            self._sweep(keep={*self._kernels, *self._janitors})
+            family.end(self._orphans)
 
     def _bound_memory(self) -> None:
         """Kill a kernel whose processes together use more than one alone may."""
@@ -206,11 +184,11 @@ class ForkServer:
                 self._reasons[process] = f"its processes together used more than {limit >> 20:,} MiB"
                 self._kill(process, signal.SIGKILL)
 
-    def _sweep(self, keep: Any) -> None:
-        """Kill orphans: processes that have left their kernel became children of this one."""
-        for child in psutil.Process().children():
-            if child.pid not in keep:
-                self._kill(child.pid, signal.SIGKILL)
+    def _orphans(self) -> list[int]:
+        """Return processes that have left their kernel, so that this one has adopted them, and all below them."""
+        own = {*self._kernels, *self._janitors}
+        adopted = [child for child in family.children(os.getpid()) if child not in own]
+        return [member for child in adopted for member in family.members(child)]
 
 
 def become_kernel(request: wire.Fork, descriptors: dict[str, int]) -> NoReturn:

@@ -30,7 +30,7 @@ ATTEMPTS: list[Attempt] = [
 def bomb():
     children = []
     try:
-        while len(children) < 500:
+        while len(children) < 300:
             child = os.fork()
             if child == 0:
                 signal.alarm(20)
@@ -41,7 +41,7 @@ def bomb():
     finally:
         for child in children: os.kill(child, signal.SIGKILL)
         for child in children: os.waitpid(child, 0)
-tried("500 processes", bomb)
+tried("300 processes", bomb)
 """,
         alone=True,
     ),

@@ -10,7 +10,7 @@ import pytest
 
 from rlm_kernel.arguments import HELP
 from rlm_kernel.host.folder import sweep
-from tests.conftest import kernels_of
+from tests.conftest import kernels_of, still_there
 from tests.magic.vocabulary import Notebook, notebook
 from tests.providers.fake_servers import FakeServer, Hang
 
@@ -220,7 +220,7 @@ def test_a_notebook_kernel_that_is_killed_leaves_no_kernel_and_no_input_behind()
         assert inside
         assert folders(pid)
         kernel.manager.shutdown_kernel(now=True)
-    assert not [row for row in inside if row in kernels_of(1)]
+    assert not still_there(inside)
     sweep(older_than=0)
     assert not folders(pid)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import kernels_of
+from tests.conftest import kernels_of, still_there
 from tests.magic.vocabulary import Notebook, notebook
 from tests.providers.fake_servers import FakeServer
 
@@ -59,9 +58,6 @@ def test_sessions_end_with_the_notebooks_kernel(now: bool) -> None:
         inside = kernels_of(pid)
         assert inside
         nb.manager.shutdown_kernel(now=now)
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and [row for row in inside if row in kernels_of(1)]:
-        pass
-    assert not [row for row in inside if row in kernels_of(1)]
+    assert not still_there(inside)
     if not now:
         assert not list(Path(tempfile.gettempdir()).glob(f"rlm-{pid}-*")), "the input is removed too"
