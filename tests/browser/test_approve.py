@@ -46,7 +46,7 @@ def script() -> list[str]:
     return [f"```repl\n{code}\n```" for code in CELLS]
 
 
-def test_each_cell_is_run_changed_or_skipped(jupyter: Lab, page: Page, tmp_path: Path) -> None:
+def test_each_cell_is_run_changed_or_skipped(jupyter: Lab, page: Page, pictures: Path) -> None:
     with FakeServer(script()) as server:
         form = begun(jupyter, page, server, "approve.ipynb")
         code = form.get_by_label("The cell's code")
@@ -55,7 +55,7 @@ def test_each_cell_is_run_changed_or_skipped(jupyter: Lab, page: Page, tmp_path:
             expect(code).to_have_value(run)
             if number == 2:
                 code.fill("found = 'the butler'")
-                form.screenshot(path=tmp_path / "approve.png")
+                form.screenshot(path=pictures / "approve.png")
                 form.get_by_role("button", name="Run as changed").click()
                 expect(form.get_by_role("status")).to_have_text("Cell 2: changed")
             elif number == 3:

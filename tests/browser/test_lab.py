@@ -36,7 +36,7 @@ def test_tab_completes_the_magics_options_and_variables(jupyter: Lab, page: Page
     expect(cell).to_have_text("%%rlm --context book_of_books")
 
 
-def test_a_person_chooses_the_rlm_kernel_and_asks_by_hand(jupyter: Lab, page: Page, tmp_path: Path) -> None:
+def test_a_person_chooses_the_rlm_kernel_and_asks_by_hand(jupyter: Lab, page: Page, pictures: Path) -> None:
     child = "```repl\nanswer['content'] = llm_query(context[:13])\nanswer['ready'] = True\n```"
     (jupyter.folder / "book.txt").write_text("It was the butler. " * 1000)
     page.goto(f"{jupyter.url}/lab?token=test&reset")
@@ -45,7 +45,7 @@ def test_a_person_chooses_the_rlm_kernel_and_asks_by_hand(jupyter: Lab, page: Pa
     expect(icon).to_be_visible()
     page.wait_for_function("icon => icon.tagName == 'svg' || icon.naturalWidth > 0", arg=icon.element_handle())
     assert "kernelspecs/rlm/logo" in (icon.get_attribute("src") or ""), "its own, not the letter that Lab draws"
-    page.screenshot(path=tmp_path / "launcher.png")
+    page.locator(".jp-Launcher-body").screenshot(path=pictures / "launcher.png")
     card.click()
     expect(page.locator("#jp-main-statusbar")).to_contain_text("RLM | Idle")
     with FakeServer(["The butler.", child, "IT WAS HIM"]) as server:
@@ -67,4 +67,5 @@ def test_a_person_chooses_the_rlm_kernel_and_asks_by_hand(jupyter: Lab, page: Pa
     tree.get_by_role("treeitem", name="Call 0.1").click()
     expect(tree.locator("pre[aria-label=Prompt]")).to_contain_text("Who was it? It was the butler.")
     expect(tree.get_by_role("treeitem", name="Child 0.2")).to_be_visible()
-    page.screenshot(path=tmp_path / "by-hand.png")
+    page.set_viewport_size({"width": 1100, "height": 1400})
+    page.locator(".jp-CodeCell").nth(2).screenshot(path=pictures / "rlm_kernel.png")
