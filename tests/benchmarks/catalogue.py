@@ -299,6 +299,23 @@ MEASUREMENTS = (
         repetitions=5,
         sides=(OURS,),
     ),
+    Measurement(
+        name="notebook",
+        section=RUNS,
+        how=(
+            "As `%%rlm` shows it, in a real ipykernel whose client takes all that it sends: with the tree, and with "
+            "`--quiet`, in turns; 64 calls at once. The share is of the time without."
+        ),
+        call="notebook",
+        arguments={"calls": 10_000, "milliseconds": 100},
+        rows=(
+            Row("a run with 10,000 sub-calls at 100 ms, its call tree in a notebook", "with"),
+            Row("... the tree's share", "share", "times", (at_most(0.05, "0.05"),)),
+        ),
+        repetitions=3,
+        warm_up=0,
+        sides=(OURS,),
+    ),
     _context(100 * MB, "str", (at_most(0.15, "0.15 s"),), ()),
     _context(100 * MB, "Path", (at_most(0.15, "0.15 s"),), ()),
     _context(GB, "str", (at_most(1.5, "1.5 s"),), (at_most(2.2 * GB, "2.2 GB"),)),

@@ -34,6 +34,7 @@ from rlm_kernel.host.sandboxes.box import Box, BoxOptions
 from rlm_kernel.host.session import Serve, Session
 from rlm_kernel.journal import Journal
 from tests.benchmarks import inputs, processes, scripts, worker
+from tests.benchmarks.notebook import notebook
 from tests.benchmarks.worker import Samples
 
 QUESTION = "What is the answer?"
@@ -334,7 +335,7 @@ def main() -> None:
                 call.__name__: call
                 for call in (
                     *(start, child, cell, bridge, sub_call, sub_call_served, sdk),
-                    *(batch, turns, tree, journal, fold, context, memory, imports),
+                    *(batch, turns, tree, journal, fold, notebook, context, memory, imports),
                 )
             }
         )
