@@ -1,0 +1,106 @@
+"""Lets a person look into the REPL, also while a cell runs, and changes nothing by it.
+
+What the host asks comes on the control channel, and each look has a thread of its own: the control thread stays free
+for the replies of sub-calls and for interrupts, even where an object's own ``__repr__`` never ends. Such a thread
+prints nothing and asks no model (`quiet.py`), so that a look leaves no trace in the run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rlm_kernel import data, wire
+from rlm_kernel.errors import WireError
+from rlm_kernel.kernel.quiet import Quiet
+from rlm_kernel.kernel.shown import at_length
+
+if TYPE_CHECKING:
+    from rlm_kernel.kernel.app import RLMKernel
+
+LOOKS = 4
+"""How many may be under way: what never ends is not added to."""
+TEXT_CHARACTERS = 100_000
+SLICED = (str, bytes, bytearray, list, tuple)
+
+
+class Looks:
+    """Answers ``rlm_look_request``."""
+
+    def __init__(self, kernel: RLMKernel) -> None:
+        self._kernel = kernel
+        self._under_way = threading.BoundedSemaphore(LOOKS)
+
+    def request(self, stream: Any, ident: list[bytes], parent: dict[str, Any]) -> None:
+        """Begin a look. Control thread only."""
+        try:
+            look = wire.decode(wire.Look, parent["content"])
+        except WireError:
+            return
+        if not self._under_way.acquire(blocking=False):
+            self._reply(wire.Seen(problem="busy"), stream, ident, parent)
+            return
+        try:
+            Quiet(self._answer, look, stream, ident, parent).start()
+        except RuntimeError:  # no more threads
+            self._under_way.release()
+            self._reply(wire.Seen(problem="busy"), stream, ident, parent)
+
+    def _answer(self, look: wire.Look, *where: Any) -> None:
+        try:
+            seen = self.see(look)
+        except BaseException as error:  # whatever an object's own code raises
+            seen = wire.Seen(problem="raised", type=data.type_name(type(error)))
+        finally:
+            self._under_way.release()
+        self._kernel.control_thread.io_loop.add_callback(self._reply, seen, *where)
+
+    def _reply(self, seen: wire.Seen, stream: Any, ident: list[bytes], parent: dict[str, Any]) -> None:
+        assert self._kernel.session is not None
+        self._kernel.session.send(stream, "rlm_look_reply", wire.encode(seen), parent, ident=ident)
+
+    def see(self, look: wire.Look) -> wire.Seen:
+        """Return what is there."""
+        assert self._kernel.shell is not None
+        names, user_ns = self._kernel.namespace, self._kernel.shell.user_ns
+        if look.what == "names":
+            return wire.Seen(names=names.variables(), given=names.given(), marks=_marks(user_ns, names.variables()))
+        if look.name not in user_ns:
+            return wire.Seen(problem="missing")
+        value = user_ns[look.name]
+        kind = data.type_name(type(value))
+        if look.start is not None or look.stop is not None:
+            base = next((base for base in SLICED if issubclass(type(value), base)), None)
+            if base is None:
+                return wire.Seen(problem="no_parts", type=kind)
+            value = base.__getitem__(value, slice(look.start, look.stop))
+        if look.what == "text":
+            return wire.Seen(type=kind, data=_text(value))
+        try:
+            return wire.Seen(type=kind, data=data.dump(value))
+        except data.NotData as error:
+            return wire.Seen(problem="no_data", type=kind, inner=error.kind, where=error.where)
+        except data.TooBig:
+            return wire.Seen(problem="too_big", type=kind, length=_length(value))
+
+
+def _text(value: Any) -> str:
+    """Return a value as text: plain data in bounded time, whatever else as its own ``repr``."""
+    text = at_length(value, TEXT_CHARACTERS)
+    if text is not None:
+        return text
+    text = repr(value)
+    more = len(text) - TEXT_CHARACTERS
+    return text if more <= 0 else f"{text[:TEXT_CHARACTERS]}\n... and {more:,} more characters"
+
+
+def _marks(user_ns: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
+    """Return for each variable what is another text when it is another object, or longer or shorter."""
+    return {name: f"{id(value):x} {_length(value)}" for name in names for value in [user_ns.get(name)]}
+
+
+def _length(value: Any) -> int:
+    """Return how long plain data is, without calling code of its own; of other values 0."""
+    kinds = (*SLICED, dict, set, frozenset)
+    return next((base.__len__(value) for base in kinds if issubclass(type(value), base)), 0)
