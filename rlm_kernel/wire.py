@@ -11,8 +11,8 @@ big inputs cross as files, never inside a message.
     shell     rlm_load_reply     kernel -> host   Loaded
     shell     rlm_bind_request   host -> kernel   Bind       "these are your tools"
     shell     rlm_bind_reply     kernel -> host   {}
-    control   rlm_look_request   host -> kernel   Look       "what is in this variable?", also while a cell runs
-    control   rlm_look_reply     kernel -> host   Seen
+    control   rlm_look_request   host -> kernel   look.Look  "what is in this variable?", also while a cell runs
+    control   rlm_look_reply     kernel -> host   look.Seen
     control   rlm_call           kernel -> host   Call       one sub-call per prompt
     control   rlm_reply          host -> kernel   Reply      one result per prompt
     control   rlm_tool           kernel -> host   ToolCall   call a function of the host's; one result comes back
@@ -191,36 +191,6 @@ class Bind:
     secrets: list[str] = field(default_factory=list)
     keep_first: bool = False
     seed: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Ask for the names there are, or for a variable, or a slice of it: its ``value`` as data, or as ``text``."""
-
-    what: Literal["names", "value", "text"]
-    name: str = ""
-    start: int | None = None
-    stop: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What is there, or why it is not shown.
-
-    ``names`` maps the variables that cells have made to types, ``given`` inputs and ``answer``. ``marks`` maps the
-    former to texts, each another one when the variable was changed. ``data`` is what `rlm_kernel.data` has written, or
-    text. ``inner`` is the type that cannot cross, and ``where`` it is in the value.
-    """
-
-    problem: Literal["missing", "no_data", "no_parts", "too_big", "raised", "busy"] | None = None
-    type: str = ""
-    data: str = ""
-    names: dict[str, str] = field(default_factory=dict)
-    given: dict[str, str] = field(default_factory=dict)
-    marks: dict[str, str] = field(default_factory=dict)
-    length: int = 0
-    inner: str = ""
-    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MAY_IMPORT = {
     "rlm_kernel/kernel": {
         "rlm_kernel.data",
+        "rlm_kernel.look",
         "rlm_kernel.kernel",
         "rlm_kernel.packing",
         "rlm_kernel.removal",
@@ -26,6 +27,7 @@ MAY_IMPORT = {
         "rlm_kernel.errors",
     },
     "rlm_kernel/data.py": set(),
+    "rlm_kernel/look.py": set(),
     "rlm_kernel/removal.py": set(),
     "rlm_kernel/packing.py": set(),
     "rlm_kernel/schema.py": set(),

@@ -22,6 +22,7 @@ from rlm_kernel.host.sandboxes.box import Box
 from rlm_kernel.host.session import Session
 from rlm_kernel.host.tools import Tools
 from rlm_kernel.host.uploads import Upload
+from rlm_kernel.look import Look, Seen
 
 Serve = Callable[[wire.Call | wire.ToolCall], Awaitable[wire.Reply]]
 
@@ -111,7 +112,7 @@ class Repl:
         new, self._not_kept = self._not_kept, []
         return new
 
-    async def look(self, look: wire.Look, seconds: float) -> wire.Seen:
+    async def look(self, look: Look, seconds: float) -> Seen:
         """Look into the kernel, also while a cell runs; raises `ReplError`, `KernelDied` or `TimeoutError`."""
         return seen.checked(await self.session.look(look, seconds))
 

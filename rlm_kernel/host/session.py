@@ -22,6 +22,7 @@ from rlm_kernel.host.connection import Connection
 from rlm_kernel.host.sandboxes.box import Box, KernelFolder
 from rlm_kernel.host.sandboxes.manager import BoxKernelManager
 from rlm_kernel.host.uploads import Uploads
+from rlm_kernel.look import Look
 
 START_SECONDS = 60.0
 INTERRUPT_SECONDS = 2.0
@@ -177,7 +178,7 @@ class Session:
             self._provisioner.clear()  # its processes have outlived the cell that was stopped
         return result
 
-    async def look(self, look: wire.Look, seconds: float) -> Any:
+    async def look(self, look: Look, seconds: float) -> Any:
         """Ask what is in the REPL, also while a cell runs; raises `KernelDied` or `TimeoutError`."""
         asked = self._channels.request("control", "rlm_look_request", wire.encode(look))
         try:

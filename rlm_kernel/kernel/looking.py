@@ -15,6 +15,7 @@ from rlm_kernel import data, wire
 from rlm_kernel.errors import WireError
 from rlm_kernel.kernel.quiet import Quiet
 from rlm_kernel.kernel.shown import at_length
+from rlm_kernel.look import Look, Seen
 
 if TYPE_CHECKING:
     from rlm_kernel.kernel.app import RLMKernel
@@ -35,54 +36,54 @@ class Looks:
     def request(self, stream: Any, ident: list[bytes], parent: dict[str, Any]) -> None:
         """Begin a look. Control thread only."""
         try:
-            look = wire.decode(wire.Look, parent["content"])
+            look = wire.decode(Look, parent["content"])
         except WireError:
             return
         if not self._under_way.acquire(blocking=False):
-            self._reply(wire.Seen(problem="busy"), stream, ident, parent)
+            self._reply(Seen(problem="busy"), stream, ident, parent)
             return
         try:
             Quiet(self._answer, look, stream, ident, parent).start()
         except RuntimeError:  # no more threads
             self._under_way.release()
-            self._reply(wire.Seen(problem="busy"), stream, ident, parent)
+            self._reply(Seen(problem="busy"), stream, ident, parent)
 
-    def _answer(self, look: wire.Look, *where: Any) -> None:
+    def _answer(self, look: Look, *where: Any) -> None:
         try:
             seen = self.see(look)
         except BaseException as error:  # whatever an object's own code raises
-            seen = wire.Seen(problem="raised", type=data.type_name(type(error)))
+            seen = Seen(problem="raised", type=data.type_name(type(error)))
         finally:
             self._under_way.release()
         self._kernel.control_thread.io_loop.add_callback(self._reply, seen, *where)
 
-    def _reply(self, seen: wire.Seen, stream: Any, ident: list[bytes], parent: dict[str, Any]) -> None:
+    def _reply(self, seen: Seen, stream: Any, ident: list[bytes], parent: dict[str, Any]) -> None:
         assert self._kernel.session is not None
         self._kernel.session.send(stream, "rlm_look_reply", wire.encode(seen), parent, ident=ident)
 
-    def see(self, look: wire.Look) -> wire.Seen:
+    def see(self, look: Look) -> Seen:
         """Return what is there."""
         assert self._kernel.shell is not None
         names, user_ns = self._kernel.namespace, self._kernel.shell.user_ns
         if look.what == "names":
-            return wire.Seen(names=names.variables(), given=names.given(), marks=_marks(user_ns, names.variables()))
+            return Seen(names=names.variables(), given=names.given(), marks=_marks(user_ns, names.variables()))
         if look.name not in user_ns:
-            return wire.Seen(problem="missing")
+            return Seen(problem="missing")
         value = user_ns[look.name]
         kind = data.type_name(type(value))
         if look.start is not None or look.stop is not None:
             base = next((base for base in SLICED if issubclass(type(value), base)), None)
             if base is None:
-                return wire.Seen(problem="no_parts", type=kind)
+                return Seen(problem="no_parts", type=kind)
             value = base.__getitem__(value, slice(look.start, look.stop))
         if look.what == "text":
-            return wire.Seen(type=kind, data=_text(value))
+            return Seen(type=kind, data=_text(value))
         try:
-            return wire.Seen(type=kind, data=data.dump(value))
+            return Seen(type=kind, data=data.dump(value))
         except data.NotData as error:
-            return wire.Seen(problem="no_data", type=kind, inner=error.kind, where=error.where)
+            return Seen(problem="no_data", type=kind, inner=error.kind, where=error.where)
         except data.TooBig:
-            return wire.Seen(problem="too_big", type=kind, length=_length(value))
+            return Seen(problem="too_big", type=kind, length=_length(value))
 
 
 def _text(value: Any) -> str:

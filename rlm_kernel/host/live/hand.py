@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel import wire
 from rlm_kernel.errors import RLMError
 from rlm_kernel.host.live import seen
+from rlm_kernel.look import Look, Seen
 from rlm_kernel.sinks.text import count, plain
 
 if TYPE_CHECKING:
@@ -84,9 +84,9 @@ class Hand:
             heard += _said(changed, gone, bool(cells))
         return notes, " ".join(heard)
 
-    async def _seen(self) -> wire.Seen | None:
+    async def _seen(self) -> Seen | None:
         try:
-            return seen.checked(await self._repl.session.look(wire.Look("names"), MARKS_SECONDS))
+            return seen.checked(await self._repl.session.look(Look("names"), MARKS_SECONDS))
         except (RLMError, TimeoutError):  # the kernel's fault: what it does not tell, nobody hears
             return None
 
@@ -102,7 +102,7 @@ def others(tell: Callable[[str], None]) -> Callable[[str], None]:
     return on_cell
 
 
-def _differs(found: wire.Seen, left: Mapping[str, str], name: str) -> bool:
+def _differs(found: Seen, left: Mapping[str, str], name: str) -> bool:
     return found.marks[name] != left.get(name)
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rlm_kernel import wire
 from rlm_kernel.errors import KernelDied, ReplError, RLMError
 from rlm_kernel.host.live import seen
 from rlm_kernel.host.live.hand import Output
+from rlm_kernel.look import Look, Seen
 
 if TYPE_CHECKING:
     from rlm_kernel.host.conversation import Conversation
@@ -128,23 +128,23 @@ class LiveRepl:
 
     async def aread(self, name: str) -> Any:
         """Read a variable; as ``repl[name]``."""
-        return await asyncio.to_thread(seen.value, await self._look(wire.Look("value", _name(name))), name)
+        return await asyncio.to_thread(seen.value, await self._look(Look("value", _name(name))), name)
 
     async def apart(self, name: str, start: int | None = None, stop: int | None = None) -> Any:
         """`part` for asyncio."""
         for end in (start, stop):
             if end is not None and (not isinstance(end, int) or isinstance(end, bool) or abs(end) >= 2**60):
                 raise ReplError(f"part({name!r}, {start!r}, {stop!r}): expected whole numbers, as in a slice.")
-        look = wire.Look("value", _name(name), 0 if start is None else start, stop)
+        look = Look("value", _name(name), 0 if start is None else start, stop)
         return await asyncio.to_thread(seen.value, await self._look(look), name)
 
     async def ashow(self, name: str) -> Output:
         """`show` for asyncio."""
-        return Output(seen.text(await self._look(wire.Look("text", _name(name))), name))
+        return Output(seen.text(await self._look(Look("text", _name(name))), name))
 
     async def anames(self) -> dict[str, str]:
         """`names` for asyncio."""
-        found = await self._look(wire.Look("names"))
+        found = await self._look(Look("names"))
         return {**seen.names(found.given), **seen.names(found.names)}
 
     async def aexecute(self, code: str) -> Output:
@@ -159,7 +159,7 @@ class LiveRepl:
         conversation = self._conversation
         return await self._there(lambda repl: conversation.execute(code))
 
-    async def _look(self, look: wire.Look) -> wire.Seen:
+    async def _look(self, look: Look) -> Seen:
         return await self._there(lambda repl: repl.look(look, LOOK_SECONDS))
 
     def _live(self) -> Repl:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rlm_kernel import data, wire
 from rlm_kernel.errors import ReplError, WireError
+from rlm_kernel.look import Seen
 from rlm_kernel.sinks.text import line, plain
 
 NAMES = 1_000
@@ -16,7 +17,7 @@ TEXT_CHARACTERS = 200_000
 """Of what a kernel shows; an honest one shows half of that."""
 
 
-def checked(content: Any) -> wire.Seen:
+def checked(content: Any) -> Seen:
     """Return a look's reply.
 
     Raises
@@ -25,7 +26,7 @@ def checked(content: Any) -> wire.Seen:
         The kernel says nonsense.
     """
     try:
-        return wire.decode(wire.Seen, content)
+        return wire.decode(Seen, content)
     except WireError as error:
         raise ReplError(f"The kernel said nonsense: {error}") from None
 
@@ -35,7 +36,7 @@ def names(said: Mapping[str, str]) -> dict[str, str]:
     return {line(name, NAME_CHARACTERS): line(kind, NAME_CHARACTERS) for name, kind in islice(said.items(), NAMES)}
 
 
-def text(seen: wire.Seen, name: str) -> str:
+def text(seen: Seen, name: str) -> str:
     """Return a variable as text, without what a terminal would obey.
 
     Raises
@@ -47,7 +48,7 @@ def text(seen: wire.Seen, name: str) -> str:
     return plain(seen.data[:TEXT_CHARACTERS])
 
 
-def value(seen: wire.Seen, name: str) -> Any:
+def value(seen: Seen, name: str) -> Any:
     """Return a variable's value.
 
     Raises
@@ -62,7 +63,7 @@ def value(seen: wire.Seen, name: str) -> Any:
         raise ReplError(f"The kernel said nonsense about {name!r}: {line(str(error), NAME_CHARACTERS)}.") from None
 
 
-def _raise(seen: wire.Seen, name: str) -> None:
+def _raise(seen: Seen, name: str) -> None:
     if seen.problem is None:
         return
     kind, inner = line(seen.type, NAME_CHARACTERS), line(seen.inner, NAME_CHARACTERS)
