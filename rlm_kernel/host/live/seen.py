@@ -66,6 +66,7 @@ def value(seen: Seen, name: str) -> Any:
 def _raise(seen: Seen, name: str) -> None:
     if seen.problem is None:
         return
+    length = min(max(seen.length, 0), 10**15)
     kind, inner = line(seen.type, NAME_CHARACTERS), line(seen.inner, NAME_CHARACTERS)
     what = f"what is at {line(name + seen.where, 2 * NAME_CHARACTERS)} is a {inner}" if seen.where else f"a {inner}"
     look = f"Look at it with repl.show({name!r})."
@@ -75,7 +76,7 @@ def _raise(seen: Seen, name: str) -> None:
         "no_data": f"{name!r} cannot come across: {what}, and only plain data does (texts, numbers, bytes, lists, "
         f"tuples, sets, dicts). {look}",
         "no_parts": f"{name!r} is a {kind}: only texts, bytes, lists and tuples have parts. {look}",
-        "too_big": f"{name!r} is too big: a {kind} of {seen.length:,}, and as JSON it is longer than "
+        "too_big": f"{name!r} is too big: a {kind} of {length:,}, and as JSON it is longer than "
         f"{data.CHARACTERS:,} characters. {part}",
         "raised": f"{name!r} cannot be shown: its own code raised {kind}.",
         "busy": "The kernel is busy with other looks, which do not end. Ask again, or wait for its cell's end.",
