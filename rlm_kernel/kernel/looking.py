@@ -40,26 +40,28 @@ class Looks:
         except WireError:
             return
         if not self._under_way.acquire(blocking=False):
-            self._reply(Seen(problem="busy"), stream, ident, parent)
+            self._reply(Seen(problem="busy"), parent)
             return
         try:
-            Quiet(self._answer, look, stream, ident, parent).start()
+            Quiet(self._answer, look, parent).start()
         except RuntimeError:  # no more threads
             self._under_way.release()
-            self._reply(Seen(problem="busy"), stream, ident, parent)
+            self._reply(Seen(problem="busy"), parent)
 
-    def _answer(self, look: Look, *where: Any) -> None:
+    def _answer(self, look: Look, parent: dict[str, Any]) -> None:
         try:
             seen = self.see(look)
         except BaseException as error:  # whatever an object's own code raises
             seen = Seen(problem="raised", type=data.type_name(type(error)))
         finally:
             self._under_way.release()
-        self._kernel.control_thread.io_loop.add_callback(self._reply, seen, *where)
+        self._kernel.control_thread.io_loop.add_callback(self._reply, seen, parent)
 
-    def _reply(self, seen: Seen, stream: Any, ident: list[bytes], parent: dict[str, Any]) -> None:
-        assert self._kernel.session is not None
-        self._kernel.session.send(stream, "rlm_look_reply", wire.encode(seen), parent, ident=ident)
+    def _reply(self, seen: Seen, parent: dict[str, Any]) -> None:
+        """Answer on iopub: control is not read while too many calls wait. Control thread only."""
+        session, iopub = self._kernel.session, self._kernel.iopub_socket
+        assert session is not None
+        session.send(iopub, "rlm_look_reply", wire.encode(seen), parent, ident=b"rlm_look_reply")
 
     def see(self, look: Look) -> Seen:
         """Return what is there."""

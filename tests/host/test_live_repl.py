@@ -263,6 +263,28 @@ def test_a_look_that_never_ends_keeps_nobody_from_working(monkeypatch: pytest.Mo
     assert run.completion.answer == "end"
 
 
+def test_a_cell_whose_many_calls_wait_is_looked_into() -> None:
+    """The host reads no more of them for a while; what it is told of variables comes another way."""
+    reached, gate = threading.Event(), threading.Event()
+
+    async def sub(messages: Any) -> str:
+        reached.set()
+        while not gate.is_set():
+            await asyncio.sleep(0.01)
+        return "x"
+
+    code = "prompts = [str(n) for n in range(12_000)]\ngot = llm_query_batched(prompts)"
+    root = ScriptedModel([cell(code), done("len(got)")])
+    run = RLM(root, sub_model=sub, max_calls=20_000).start("q", context="c")
+    assert reached.wait(SECONDS)
+    calls = run._node.repl.session.calls  # type: ignore[union-attr]
+    while not calls._holding:
+        time.sleep(0.01)
+    assert len(run.repl["prompts"]) == 12_000
+    gate.set()
+    assert run.result().answer == 12_000
+
+
 def test_many_threads_read_at_once() -> None:
     with between_cells("chunks = [list(range(100)) for _ in range(100)]") as (run, _), ThreadPoolExecutor(4) as pool:
         reads = list(pool.map(lambda _: run.repl["chunks"], range(40)))
