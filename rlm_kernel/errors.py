@@ -72,17 +72,7 @@ class KernelDied(SandboxError):
 
 
 class ReplError(RLMError, LookupError):
-    """A live kernel cannot be looked into, or does not have what was asked for.
-
-    Attributes
-    ----------
-    missing
-        Whether it is only that there is no such variable.
-    """
-
-    def __init__(self, text: str, *, missing: bool = False) -> None:
-        super().__init__(text)
-        self.missing = missing
+    """A live kernel cannot be looked into, or does not have what was asked for."""
 
 
 class LimitReached(RLMError):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+LOOKS = 4
+"""How many may be under way in a kernel: what never ends is not added to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:

@@ -136,7 +136,7 @@ class Node:
             else:  # nobody waits for what the cells have left under way
                 await loop.to_the_end(self.repl.session.calls.end())
                 if self.repl.hand is not None:
-                    await loop.to_the_end(self.repl.hand.lets_go())
+                    await loop.to_the_end(self.repl.hand.lets_go(stopped=error is not None))
         finally:
             self._say_how_it_ended(error)
 

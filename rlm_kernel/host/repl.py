@@ -22,7 +22,7 @@ from rlm_kernel.host.sandboxes.box import Box
 from rlm_kernel.host.session import Session
 from rlm_kernel.host.tools import Tools
 from rlm_kernel.host.uploads import Upload
-from rlm_kernel.look import Look, Seen
+from rlm_kernel.look import LOOKS, Look, Seen
 
 Serve = Callable[[wire.Call | wire.ToolCall], Awaitable[wire.Reply]]
 
@@ -52,6 +52,7 @@ class Repl:
         self.serve: Serve | None = None
         self.seed = ""
         self.loop = asyncio.get_running_loop()
+        self._looks = asyncio.Semaphore(LOOKS)
         self.contexts: list[wire.Loaded] = []
         self.histories = 0
         self.variables: dict[str, str] = {}
@@ -114,7 +115,8 @@ class Repl:
 
     async def look(self, look: Look, seconds: float) -> Seen:
         """Look into the kernel, also while a cell runs; raises `ReplError`, `KernelDied` or `TimeoutError`."""
-        return seen.checked(await self.session.look(look, seconds))
+        async with self._looks:
+            return seen.checked(await self.session.look(look, seconds))
 
     async def close(self) -> None:
         """End the kernel. Safe to call at any time, and twice."""

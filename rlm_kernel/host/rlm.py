@@ -223,7 +223,7 @@ class RLM:
 
         Raises
         ------
-        RLMError
+        ReplError
             No conversation is open.
         """
         return of_conversation(self._conversation)

@@ -61,8 +61,7 @@ class Session:
         self._setup: list[str] = []
         self._ran = False  # whether a cell has, in this kernel, so that it may do anything
         self._cells: dict[str, RunningCell] = {}
-        self.on_other_cell: Callable[[str], None] = lambda code: None
-        """Called with the code of cells that another client runs."""
+        self.on_other_cell: Callable[[str], None] = lambda code: None  # hears the code that another client runs
         self._calls: Calls | None = None
         self._manager: BoxKernelManager | None = None
         self._connection: Connection | None = None
@@ -178,6 +177,10 @@ class Session:
             self._provisioner.clear()  # its processes have outlived the cell that was stopped
         return result
 
+    def interrupt(self) -> None:
+        """Interrupt the cell that runs, if one does; nobody waits for its end."""
+        self._channels.send("control", "interrupt_request", {})
+
     async def look(self, look: Look, seconds: float) -> Any:
         """Ask what is in the REPL, also while a cell runs; raises `KernelDied` or `TimeoutError`."""
         asked = self._channels.request("control", "rlm_look_request", wire.encode(look))
@@ -228,7 +231,7 @@ class Session:
 
     async def _interrupt(self, cell: RunningCell) -> None:
         """Climb the ladder: ask the kernel, then signal it from outside. What is left is to kill it."""
-        self._channels.send("control", "interrupt_request", {})
+        self.interrupt()
         if await self._settled(cell, INTERRUPT_SECONDS):
             return
         for _ in range(SIGNALS):
@@ -292,8 +295,7 @@ class Session:
         return await self._outlive(self._channels.request("shell", msg_type, content), None)
 
     async def _first(self, future: asyncio.Future[Any], seconds: float | None) -> None:
-        waited: set[asyncio.Future[Any]] = {future, self._death}
-        await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([future, self._death], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
     async def _outlive(self, future: asyncio.Future[Any], seconds: float | None) -> Any:
         """Wait for a future as long as the kernel lives."""

@@ -15,14 +15,14 @@ from rlm_kernel import data, wire
 from rlm_kernel.errors import WireError
 from rlm_kernel.kernel.quiet import Quiet
 from rlm_kernel.kernel.shown import at_length
-from rlm_kernel.look import Look, Seen
+from rlm_kernel.look import LOOKS, Look, Seen
 
 if TYPE_CHECKING:
     from rlm_kernel.kernel.app import RLMKernel
 
-LOOKS = 4
-"""How many may be under way: what never ends is not added to."""
 TEXT_CHARACTERS = 100_000
+NAMES = 10_000
+"""The newest, where there are more."""
 SLICED = (str, bytes, bytearray, list, tuple)
 
 
@@ -68,7 +68,8 @@ class Looks:
         assert self._kernel.shell is not None
         names, user_ns = self._kernel.namespace, self._kernel.shell.user_ns
         if look.what == "names":
-            return Seen(names=names.variables(), given=names.given(), marks=_marks(user_ns, names.variables()))
+            made = names.variables(NAMES)
+            return Seen(names=made, given=names.given(), marks=_marks(user_ns, made))
         if look.name not in user_ns:
             return Seen(problem="missing")
         value = user_ns[look.name]

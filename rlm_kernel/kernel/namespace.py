@@ -133,15 +133,15 @@ class Namespace:
             answer = self._ns["answer"] = self._answer
         return answer
 
-    def variables(self) -> dict[str, str]:
-        """Return the names and types of what the cells have made. Any thread may ask."""
+    def variables(self, most: int = LISTED_VARIABLES) -> dict[str, str]:
+        """Return the names and types of what the cells have made, the newest of it. Any thread may ask."""
         names = [
             name
             for name, value in list(self._ns.items())
             if not (name.startswith("_") or name in self._hidden or name in self._reserved)
             and not issubclass(type(value), ModuleType | FunctionType | type)  # isinstance asks the value itself
         ]
-        return {name: _kind(self._ns.get(name)) for name in names[-LISTED_VARIABLES:]}
+        return {name: _kind(self._ns.get(name)) for name in names[-most:]}
 
     def given(self) -> dict[str, str]:
         """Return the names and types of what the cells were given and is no function: inputs, `answer`. Any thread."""

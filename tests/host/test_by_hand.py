@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 
-from rlm_kernel import RLM, ReplError, RLMError, ScriptedModel
+from rlm_kernel import RLM, ReplError, RLMError, ScriptedModel, replay
 from rlm_kernel.events.types import Note
 from tests.host.script import cell, done, events_of, heard
 
@@ -95,6 +97,67 @@ def test_an_error_an_endless_loop_and_a_dead_kernel_are_told() -> None:
         assert rlm.repl["context"] == "c"
         assert rlm.completion("second").answer == ["c", False]
     assert "The user has run 3 cells in this REPL since your last one. Gone: kept, other, gone." in heard(root)
+
+
+def test_by_hand_a_cell_can_be_stopped_and_the_next_runs() -> None:
+    root = ScriptedModel([*FIRST, done("kept")])
+    with RLM(root) as rlm:
+        rlm.completion("first", context="c")
+        begun, main = threading.Event(), threading.get_ident()
+
+        def stop() -> None:
+            while "beat" not in rlm.repl:
+                time.sleep(0.01)
+            begun.set()
+            signal.pthread_kill(main, signal.SIGINT)
+
+        thread = threading.Thread(target=stop)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            rlm.repl.execute("beat = 1\nwhile True: beat += 1")
+        thread.join()
+        assert begun.is_set()
+        assert rlm.repl.execute("kept") == "[1]"
+        assert rlm.completion("second").answer == [1]
+    assert "The user has run 2 cells in this REPL since your last one. Changed: beat (int)." in heard(root)
+    assert rlm.last is not None
+    assert rlm.last.completion is not None
+    assert "It was stopped." in events_of(rlm.last.completion, Note)[0].text
+
+
+def test_a_question_that_was_stopped_leaves_a_kernel_that_is_free() -> None:
+    root = ScriptedModel([cell("kept = [1]\nbeat = 0\nwhile True: beat += 1"), done("kept")])
+    with RLM(root, cell_seconds=1000) as rlm:
+        run = rlm.start("first", context="c")
+        while not (run.repl.is_live and "beat" in run.repl):
+            time.sleep(0.01)
+        run.cancel()
+        assert run.result().stop_reason == "cancelled"
+        assert rlm.repl.execute("kept.append(2); kept") == "[1, 2]"
+        assert rlm.completion("second").answer == [1, 2]
+
+
+def test_a_replay_does_without_the_persons_cells_and_says_where_that_differs() -> None:
+    root = ScriptedModel([*FIRST, done("[kept, 'new' in globals()]")])
+    with RLM(root) as rlm:
+        rlm.completion("first", context="c")
+        rlm.repl.execute("kept.append(2); new = 1")
+        run = rlm.completion("second").run_dir
+    again = replay(run).start()
+    with pytest.raises(RLMError, match=r"The replay came to '\[\[1\], False\]'"):
+        again.result()
+    assert again.completion is not None
+    assert again.completion.tree.answer == "[[1, 2], True]", "it shows the journal"
+    assert "Run by hand: kept.append(2); new = 1" in again.completion.tree.root.notes
+
+
+def test_hundreds_of_variables_are_not_taken_for_gone() -> None:
+    root = ScriptedModel([cell("for n in range(300): globals()[f'v{n}'] = n"), done("1"), done("one_more")])
+    with RLM(root) as rlm:
+        rlm.completion("first", context="c")
+        rlm.repl.execute("one_more = 1")
+        assert rlm.completion("second").answer == 1
+    assert "since your last one. Changed: one_more (int).\n" in heard(root)
 
 
 def test_a_call_by_hand_is_asked_of_nobody() -> None:

@@ -286,7 +286,7 @@ def test_a_cell_whose_many_calls_wait_is_looked_into() -> None:
 
 
 def test_many_threads_read_at_once() -> None:
-    with between_cells("chunks = [list(range(100)) for _ in range(100)]") as (run, _), ThreadPoolExecutor(4) as pool:
+    with between_cells("chunks = [list(range(100)) for _ in range(100)]") as (run, _), ThreadPoolExecutor(12) as pool:
         reads = list(pool.map(lambda _: run.repl["chunks"], range(40)))
     assert all(read == [list(range(100))] * 100 for read in reads)
 

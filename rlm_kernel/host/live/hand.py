@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.errors import RLMError
+from rlm_kernel.errors import KernelDied, RLMError
 from rlm_kernel.host.live import seen
 from rlm_kernel.look import Look, Seen
 from rlm_kernel.sinks.text import count, plain
@@ -56,18 +58,27 @@ class Hand:
             if sum(map(len, shown)) < OUTPUT_CHARACTERS:
                 shown.append(str(data.get("text/plain", "")))
 
-        result = await self._repl.session.execute(code, on_output)
+        try:
+            result = await self._repl.session.execute(code, on_output)
+        except asyncio.CancelledError:  # by the person, while it ran
+            self._interrupt()
+            self._done(code, "It was stopped.")
+            raise
         if result.restart is not None:
             shown.append(f"\nThe kernel was restarted: {result.restart}. Variables are lost, inputs loaded again.")
         self._repl.variables = {} if result.report is None else result.report.variables
         output = Output(plain("".join(shown))[:OUTPUT_CHARACTERS])
         output.status = result.status
-        self._cells += 1
-        self._notes.append(f"Run by hand: {code[:NOTED_CHARACTERS]}\n{output[:NOTED_CHARACTERS]}".rstrip())
+        self._done(code, output)
         return output
 
-    async def lets_go(self) -> None:
-        """Remember how the variables are when a completion has ended, and note what other clients run."""
+    async def lets_go(self, *, stopped: bool = False) -> None:
+        """Remember how the variables are when a completion has ended, and note what other clients run.
+
+        One that was ``stopped`` may have left its cell running: it is interrupted.
+        """
+        if stopped:
+            self._interrupt()
         self._repl.session.on_other_cell = others(self._notes.append)
         found = await self._seen()
         self._left = None if found is None else found.marks
@@ -83,6 +94,14 @@ class Hand:
             gone = [name for name in self._left if name not in found.names]
             heard += _said(changed, gone, bool(cells))
         return notes, " ".join(heard)
+
+    def _interrupt(self) -> None:
+        with contextlib.suppress(KernelDied):
+            self._repl.session.interrupt()
+
+    def _done(self, code: str, output: str) -> None:
+        self._cells += 1
+        self._notes.append(f"Run by hand: {code[:NOTED_CHARACTERS]}\n{output[:NOTED_CHARACTERS]}".rstrip())
 
     async def _seen(self) -> Seen | None:
         try:

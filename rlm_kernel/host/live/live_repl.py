@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rlm_kernel.errors import KernelDied, ReplError, RLMError
+from rlm_kernel.errors import KernelDied, ReplError
 from rlm_kernel.host.live import seen
 from rlm_kernel.host.live.hand import Output
 from rlm_kernel.look import Look, Seen
@@ -254,7 +254,7 @@ def of_conversation(conversation: Conversation | None) -> LiveRepl:
         There is none.
     """
     if conversation is None:
-        raise RLMError("Only an open conversation (`with RLM(...) as rlm:`) keeps a kernel; a run has run.repl.")
+        raise ReplError("Only an open conversation (`with RLM(...) as rlm:`) keeps a kernel; a run has run.repl.")
 
     def find() -> Repl:
         if not conversation.is_open:

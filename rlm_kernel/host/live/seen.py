@@ -81,4 +81,4 @@ def _raise(seen: Seen, name: str) -> None:
         "raised": f"{name!r} cannot be shown: its own code raised {kind}.",
         "busy": "The kernel is busy with other looks, which do not end. Ask again, or wait for its cell's end.",
     }
-    raise ReplError(problems[seen.problem], missing=seen.problem == "missing")
+    raise ReplError(problems[seen.problem])
