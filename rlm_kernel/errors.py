@@ -74,6 +74,10 @@ class KernelDied(SandboxError):
 class ReplError(RLMError, LookupError):
     """A live kernel cannot be looked into, or does not have what was asked for."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows: a look in a cell needs none of our frames."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class LimitReached(RLMError):
     """A limit of the run is spent.

@@ -27,7 +27,8 @@ class AttachingMagics(Magics):
     def rlm_attach(self, line: str) -> None:
         """Open the live kernel of a run or a session, to read its variables: repl["name"].
 
-        While a %%rlm cell runs, use it in a subshell: in JupyterLab, "New Subshell Console for Notebook".
+        While a %%rlm cell runs, use it in a subshell: JupyterLab's right mouse button has "New Subshell Console for
+        Notebook".
         """
         assert self.shell is not None
         arguments = parse_argstring(self.rlm_attach, line)

@@ -230,9 +230,10 @@ def connect(file: Path) -> BlockingKernelClient:
     return client
 
 
-def test_a_client_of_jupyters_works_in_the_same_kernel_and_the_next_question_says_so() -> None:
+@pytest.mark.parametrize("sandbox", ["bubblewrap", "landlock", "process"])
+def test_a_client_of_jupyters_works_in_the_same_kernel_and_the_next_question_says_so(sandbox: str) -> None:
     root = ScriptedModel([*FIRST, done("kept")])
-    with RLM(root) as rlm:
+    with RLM(root, sandbox=sandbox) as rlm:
         rlm.completion("first", context="c")
         client = connect(rlm.repl.connection_file)
         shown: list[str] = []

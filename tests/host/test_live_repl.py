@@ -273,16 +273,16 @@ def test_a_cell_whose_many_calls_wait_is_looked_into() -> None:
             await asyncio.sleep(0.01)
         return "x"
 
-    code = "prompts = [str(n) for n in range(12_000)]\ngot = llm_query_batched(prompts)"
+    code = "prompts = [str(n) for n in range(7_000)]\ngot = llm_query_batched(prompts)"
     root = ScriptedModel([cell(code), done("len(got)")])
     run = RLM(root, sub_model=sub, max_calls=20_000).start("q", context="c")
     assert reached.wait(SECONDS)
     calls = run._node.repl.session.calls  # type: ignore[union-attr]
     while not calls._holding:
         time.sleep(0.01)
-    assert len(run.repl["prompts"]) == 12_000
+    assert len(run.repl["prompts"]) == 7_000
     gate.set()
-    assert run.result().answer == 12_000
+    assert run.result().answer == 7_000
 
 
 def test_many_threads_read_at_once() -> None:

@@ -203,7 +203,7 @@ class LiveRepl:
         try:
             return future.result(seconds)
         except ReplError as error:
-            raise error.with_traceback(None) from None  # a notebook shows every frame
+            raise error.with_traceback(None) from None  # it says all, and the way here helps nobody
         except concurrent.futures.TimeoutError:
             raise ReplError(f"{self._label}: the event loop that drives it is busy. Ask again later.") from None
         finally:
