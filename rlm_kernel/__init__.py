@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from rlm_kernel.errors import LLMCallError as LLMCallError
     from rlm_kernel.errors import ModelError as ModelError
     from rlm_kernel.errors import OptionError as OptionError
+    from rlm_kernel.errors import ReplError as ReplError
     from rlm_kernel.errors import RLMError as RLMError
     from rlm_kernel.errors import SandboxError as SandboxError
     from rlm_kernel.errors import ToolError as ToolError
     from rlm_kernel.host.completion import Completion as Completion
     from rlm_kernel.host.inputs.paths import from_paths as from_paths
+    from rlm_kernel.host.live import LiveRepl as LiveRepl
+    from rlm_kernel.host.live import attach as attach
     from rlm_kernel.host.own.repl import OwnRepl as OwnRepl
     from rlm_kernel.host.plain import PlainResult as PlainResult
     from rlm_kernel.host.providers.available import Provider as Provider
@@ -56,6 +59,7 @@ _HOME = {
     "ContextError": "rlm_kernel.errors",
     "LLMCallError": "rlm_kernel.errors",
     "LimitReached": "rlm_kernel.errors",
+    "LiveRepl": "rlm_kernel.host.live",
     "ModelError": "rlm_kernel.errors",
     "OTelSink": "rlm_kernel.sinks.otel",
     "OptionError": "rlm_kernel.errors",
@@ -65,6 +69,7 @@ _HOME = {
     "ProposedCell": "rlm_kernel.host.verify",
     "RLM": "rlm_kernel.host.rlm",
     "RLMError": "rlm_kernel.errors",
+    "ReplError": "rlm_kernel.errors",
     "Run": "rlm_kernel.host.run",
     "SandboxError": "rlm_kernel.errors",
     "SavedRun": "rlm_kernel.journal.saved",
@@ -75,6 +80,7 @@ _HOME = {
     "TerminalView": "rlm_kernel.sinks.terminal",
     "ToolError": "rlm_kernel.errors",
     "Verdict": "rlm_kernel.host.verify",
+    "attach": "rlm_kernel.host.live",
     "compare": "rlm_kernel.comparing",
     "coverage": "rlm_kernel.provenance.of_run",
     "evidence": "rlm_kernel.provenance.of_run",

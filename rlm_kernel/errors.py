@@ -8,6 +8,7 @@
     ├── SandboxError              the box could not be started, or broke; never the code's own fault
     │   └── KernelDied            the kernel process ended while it was needed
     ├── LimitReached              a limit of the run is spent
+    ├── ReplError                 a live kernel cannot be looked into, or does not have what was asked for
     ├── LLMCallError              a single sub-call failed (raised in the REPL)
     ├── ToolError                 a tool failed (raised in the REPL)
     └── WireError                 the other side of the wall sent something that is not the protocol
@@ -27,6 +28,7 @@ __all__ = [
     "ModelError",
     "OptionError",
     "RLMError",
+    "ReplError",
     "SandboxError",
     "ToolError",
     "WireError",
@@ -67,6 +69,14 @@ class SandboxError(RLMError):
 
 class KernelDied(SandboxError):
     """The kernel process ended while it was needed."""
+
+
+class ReplError(RLMError, LookupError):
+    """A live kernel cannot be looked into, or does not have what was asked for."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows: a look in a cell needs none of our frames."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class LimitReached(RLMError):

@@ -11,6 +11,8 @@ big inputs cross as files, never inside a message.
     shell     rlm_load_reply     kernel -> host   Loaded
     shell     rlm_bind_request   host -> kernel   Bind       "these are your tools"
     shell     rlm_bind_reply     kernel -> host   {}
+    control   rlm_look_request   host -> kernel   look.Look  "what is in this variable?", also while a cell runs
+    iopub     rlm_look_reply     kernel -> host   look.Seen
     control   rlm_call           kernel -> host   Call       one sub-call per prompt
     control   rlm_reply          host -> kernel   Reply      one result per prompt
     control   rlm_tool           kernel -> host   ToolCall   call a function of the host's; one result comes back

@@ -29,10 +29,11 @@ TAKE_VARIABLE = ("-o", "--into", "--result")
 TAKE_CONTEXT = ("-c", "--context", "%context")
 TAKE_MODEL = ("-m", "--model", "-s", "--sub-model", "--child-model")
 TAKE_SESSION = ("--session", "%rlm_close")
+TAKE_LIVE = ("%rlm_attach",)
 TAKE_RUN = ("--resume", "--replay", "%rlm_show", "%rlm_names")
 IDENTIFIER = "rlm_magic"
 
-_MAGIC = re.compile(r"\s*(%%?rlm|%rlm_show|%rlm_names|%rlm_close|%context)\s")
+_MAGIC = re.compile(r"\s*(%%?rlm|%rlm_attach|%rlm_show|%rlm_names|%rlm_close|%context)\s")
 
 
 def register(shell: Any) -> None:
@@ -62,6 +63,8 @@ def candidates(line: str, typed: str, shell: Any) -> list[str]:
         return variables
     if before in TAKE_CONTEXT:
         return [*variables, "cells:", "notebook", *_paths(typed)]
+    if before in TAKE_LIVE:
+        return ["last", "--into", "--node", *SESSIONS.names]
     if before in TAKE_RUN:
         return ["last", *(saved.id for saved in runs())]
     if before in TAKE_SESSION:

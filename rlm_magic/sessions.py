@@ -59,6 +59,10 @@ class Sessions:
                 )
         return session.rlm
 
+    def find(self, name: str) -> RLM | None:
+        """Return an open session, if there is one of that name."""
+        return self._open[name].rlm if name in self._open else None
+
     def close(self, name: str) -> None:
         """End a session and its kernel.
 

@@ -18,12 +18,16 @@ ROOT = Path(__file__).resolve().parents[1]
 
 MAY_IMPORT = {
     "rlm_kernel/kernel": {
+        "rlm_kernel.data",
+        "rlm_kernel.look",
         "rlm_kernel.kernel",
         "rlm_kernel.packing",
         "rlm_kernel.removal",
         "rlm_kernel.wire",
         "rlm_kernel.errors",
     },
+    "rlm_kernel/data.py": set(),
+    "rlm_kernel/look.py": set(),
     "rlm_kernel/removal.py": set(),
     "rlm_kernel/packing.py": set(),
     "rlm_kernel/schema.py": set(),
@@ -56,7 +60,13 @@ MAY_IMPORT = {
     },
     "rlm_magic": {"rlm_magic", "rlm_kernel.arguments", "rlm_kernel.events", "rlm_kernel.sinks", *rlm_kernel.__all__},
 }
-STANDARD_LIBRARY_ONLY = ("rlm_kernel/wire.py", "rlm_kernel/errors.py", "rlm_kernel/events", "rlm_kernel/host/parse.py")
+STANDARD_LIBRARY_ONLY = (
+    "rlm_kernel/wire.py",
+    "rlm_kernel/data.py",
+    "rlm_kernel/errors.py",
+    "rlm_kernel/events",
+    "rlm_kernel/host/parse.py",
+)
 SDKS = {
     "openai",
     "anthropic",

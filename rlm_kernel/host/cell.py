@@ -11,6 +11,15 @@ from rlm_kernel import wire
 from rlm_kernel.errors import WireError
 from rlm_kernel.events.types import CellStatus
 
+REQUEST = {
+    "silent": False,
+    "store_history": True,
+    "user_expressions": {},
+    "allow_stdin": False,
+    "stop_on_error": False,
+}
+"""How each cell is run."""
+
 OnOutput = Callable[[str, dict[str, Any]], None]
 """Takes an output's kind and its MIME bundle."""
 

@@ -79,7 +79,9 @@ class Connection:
     def request(self, channel: str, msg_type: str, content: Message) -> asyncio.Future[Message]:
         """Send a message whose reply's content the future becomes."""
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._replies[self.send(channel, msg_type, content)] = future
+        request = self.send(channel, msg_type, content)
+        self._replies[request] = future
+        future.add_done_callback(lambda _: self._replies.pop(request, None))
         return future
 
     def hold(self, channel: str, held: bool) -> None:

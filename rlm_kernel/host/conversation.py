@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 from rlm_kernel import wire
-from rlm_kernel.errors import RLMError
+from rlm_kernel.errors import ReplError, RLMError
+from rlm_kernel.host.live.hand import Hand, Output
 from rlm_kernel.host.options import Options
 from rlm_kernel.host.repl import Repl
 from rlm_kernel.host.sandboxes.box import Box
@@ -18,6 +19,8 @@ class Conversation:
 
     Attributes
     ----------
+    is_open
+        Whether its kernel is there.
     last
         The id of the run that used it last: only that one can go on.
     """
@@ -25,19 +28,34 @@ class Conversation:
     def __init__(self, options: Options, tools: Tools) -> None:
         self.box = Box(options)
         self.repl = Repl(options, self.box, tools)
+        self.repl.hand = self._hand = Hand(self.repl)
         self.last = ""
         self._busy = asyncio.Lock()
-        self._opened = False
+        self.is_open = False
 
     async def open(self) -> None:
         """Start the kernel."""
         await self.repl.open()
-        self._opened = True
+        await self._hand.lets_go()
+        self.is_open = True
 
     async def add_context(self, context: Any) -> wire.Loaded:
         """Load one more input without asking anything."""
         async with self.turn():
             return await self.repl.add_context(context)
+
+    async def execute(self, code: str) -> Output:
+        """Run a cell by hand.
+
+        Raises
+        ------
+        ReplError
+            A completion is under way.
+        """
+        if self._busy.locked():
+            raise ReplError("The REPL is at work. Its variables can be read; run code when the question is answered.")
+        async with self._busy:
+            return await self._hand.execute(code)
 
     def turn(self) -> asyncio.Lock:
         """Take the REPL for one completion.
@@ -53,6 +71,7 @@ class Conversation:
 
     async def close(self) -> None:
         """End the kernel and its box."""
+        self.is_open = False
         try:
             await self.repl.close()
         finally:

@@ -20,6 +20,7 @@ from rlm_kernel.host.broker import Broker
 from rlm_kernel.host.dialogue import Dialogue
 from rlm_kernel.host.execution import Execution
 from rlm_kernel.host.ledger import Ledger
+from rlm_kernel.host.live.hand import others
 from rlm_kernel.host.parse import Cells
 from rlm_kernel.host.prompts import CellRecord, Scene, ToolDoc, Turn
 from rlm_kernel.host.providers import Model
@@ -102,7 +103,9 @@ class Node:
 
     async def __aenter__(self) -> Node:
         self.repl.serve, self.repl.seed = self.broker.serve, self._seed
+        self._let_in()
         if self.dialogue is not None:  # it goes on
+            self._acceptance.notes.extend(await self._given_back())
             return self
         try:
             if self._own_repl:
@@ -120,18 +123,39 @@ class Node:
             context=wire.encode(self.context),
         )
         self.shared.bus.emit(started)
-        self.dialogue = Dialogue(self.id, self.shared, self.ledger, self._model, self._scene(), self.recorded)
+        scene = self._scene(tuple(await self._given_back()))
+        self.dialogue = Dialogue(self.id, self.shared, self.ledger, self._model, scene, self.recorded)
         return self
 
     async def __aexit__(self, kind: Any, error: BaseException | None, traceback: Any = None) -> None:
         self.repl.serve = None
+        self.shared.repls.pop(self.id, None)
         try:
             if self._own_repl:
                 await loop.to_the_end(self.repl.close())
             else:  # nobody waits for what the cells have left under way
                 await loop.to_the_end(self.repl.session.calls.end())
+                if self.repl.hand is not None:
+                    await loop.to_the_end(self.repl.hand.lets_go(stopped=error is not None))
         finally:
             self._say_how_it_ended(error)
+
+    def _let_in(self) -> None:
+        """Let people look into the kernel; what another client runs there is told."""
+        self.shared.repls[self.id] = self.repl
+        self.repl.session.on_other_cell = others(self._note)
+
+    def _note(self, text: str) -> None:
+        self.shared.bus.emit(events.Note(node=self.id, text=text))
+
+    async def _given_back(self) -> list[str]:
+        """Take the REPL from a person, if one has had it; tell the stream, and return what the model should hear."""
+        if self.repl.hand is None:
+            return []
+        notes, heard = await self.repl.hand.gives_back()
+        for note in notes:
+            self._note(note)
+        return [heard] if heard else []
 
     def _say_how_it_ended(self, error: BaseException | None) -> None:
         reason: StopReason = self.best.stop_reason
@@ -242,7 +266,7 @@ class Node:
             self.shared.bus.emit(events.NodeAnswered(node=self.id, value=answer.value, text=answer.text))
         return answer
 
-    def _scene(self) -> Scene:
+    def _scene(self, notes: tuple[str, ...]) -> Scene:
         return Scene(
             question=self.task.question,
             context=self.context,
@@ -254,4 +278,5 @@ class Node:
             models=tuple(self.shared.models.names),
             answer_schema=None if self.task.answer_type is None else self.task.answer_type.schema,
             depth=self.ledger.depth,
+            notes=notes,
         )

@@ -14,12 +14,15 @@ from rlm_kernel import wire
 from rlm_kernel.errors import ContextError
 from rlm_kernel.events.values import Message
 from rlm_kernel.host import inputs
+from rlm_kernel.host.live import seen
+from rlm_kernel.host.live.hand import Hand
 from rlm_kernel.host.options import Options
 from rlm_kernel.host.resume.again import KeptInput, PreparedInput
 from rlm_kernel.host.sandboxes.box import Box
 from rlm_kernel.host.session import Session
 from rlm_kernel.host.tools import Tools
 from rlm_kernel.host.uploads import Upload
+from rlm_kernel.look import LOOKS, Look, Seen
 
 Serve = Callable[[wire.Call | wire.ToolCall], Awaitable[wire.Reply]]
 
@@ -31,6 +34,10 @@ class Repl:
     ----------
     serve
         Answers what cells ask for; whoever uses the REPL sets it.
+    loop
+        The event loop that it belongs to.
+    hand
+        What a person does in it between two completions, in a conversation.
     seed
         What `random` begins with in each completion.
     contexts
@@ -39,9 +46,13 @@ class Repl:
         How many earlier completions it holds: ``history_0``, ...
     """
 
+    hand: Hand | None = None
+
     def __init__(self, options: Options, box: Box, tools: Tools, files: tuple[Path, ...] = ()) -> None:
         self.serve: Serve | None = None
         self.seed = ""
+        self.loop = asyncio.get_running_loop()
+        self._looks = asyncio.Semaphore(LOOKS)
         self.contexts: list[wire.Loaded] = []
         self.histories = 0
         self.variables: dict[str, str] = {}
@@ -101,6 +112,11 @@ class Repl:
         """Return what was loaded since this was asked last, for a journal to keep."""
         new, self._not_kept = self._not_kept, []
         return new
+
+    async def look(self, look: Look, seconds: float) -> Seen:
+        """Look into the kernel, also while a cell runs; raises `ReplError`, `KernelDied` or `TimeoutError`."""
+        async with self._looks:
+            return seen.checked(await self.session.look(look, seconds))
 
     async def close(self) -> None:
         """End the kernel. Safe to call at any time, and twice."""

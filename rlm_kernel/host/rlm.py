@@ -11,6 +11,7 @@ from rlm_kernel.host import loop
 from rlm_kernel.host.bus import Bus
 from rlm_kernel.host.completion import Completion
 from rlm_kernel.host.conversation import Conversation
+from rlm_kernel.host.live.live_repl import LiveRepl, of_conversation
 from rlm_kernel.host.options import ModelLike, Options
 from rlm_kernel.host.plain import PlainResult, plain_calls
 from rlm_kernel.host.resume import begin
@@ -215,6 +216,17 @@ class RLM:
 
     def __exit__(self, *error: object) -> None:
         loop.submit(self.__aexit__()).result()
+
+    @property
+    def repl(self) -> LiveRepl:
+        """The live kernel of an open conversation: ``rlm.repl["chunks"]``; see `LiveRepl`.
+
+        Raises
+        ------
+        ReplError
+            No conversation is open.
+        """
+        return of_conversation(self._conversation)
 
     def _run(self, question: str, context: Any, root_prompt: str | None) -> Run:
         if root_prompt is not None:

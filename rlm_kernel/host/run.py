@@ -24,6 +24,8 @@ from rlm_kernel.host.completion import Completion
 from rlm_kernel.host.conversation import Conversation
 from rlm_kernel.host.ledger import Ledger
 from rlm_kernel.host.listeners import Listeners
+from rlm_kernel.host.live.found import remember
+from rlm_kernel.host.live.live_repl import LiveRepl, of_node
 from rlm_kernel.host.node import Node
 from rlm_kernel.host.options import Options
 from rlm_kernel.host.resume.again import Again, KeptInput
@@ -96,6 +98,7 @@ class Run:
         self._future: concurrent.futures.Future[Completion] | None = None
         self._running: asyncio.Task[Any] | None = None
         self._cancelled = False
+        remember(self)
         if again is not None and again.journal is not None:
             self._ledger.account.go_on_from(again.recording.usage, again.recording.seconds)
             self._bus.next = again.recording.events
@@ -173,6 +176,15 @@ class Run:
         """Stop a sub-call (``"0.3"``) and all below it, from any thread: its cell sees a failure, the run goes on."""
         if self._running is not None:
             self._running.get_loop().call_soon_threadsafe(self._shared.stops.stop, call)
+
+    @property
+    def repl(self) -> LiveRepl:
+        """The root's live kernel: ``run.repl["chunks"]``."""
+        return self.repl_of("0")
+
+    def repl_of(self, node: str) -> LiveRepl:
+        """Return the live kernel of a node: ``"0"`` is the root, ``"0.3"`` the child of that call."""
+        return of_node(self.id, node, self._shared.repls, lambda: self.completion is not None, self._conversation)
 
     def result(self) -> Completion:
         """Wait for the end of a run that was started.

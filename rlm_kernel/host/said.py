@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rlm_kernel import wire
@@ -30,6 +31,16 @@ def loaded(content: Any) -> wire.Loaded:
     return replace(
         said, **{name: getattr(said, name)[:CHARACTERS] for name in ("type", "unit", "description", "preview")}
     )
+
+
+def start(log: Path, error: Exception) -> str:
+    """Say why a kernel did not start: the last line of its log, where it wrote one."""
+    return last_line(log.read_text(errors="replace")) or str(error) or "no answer"
+
+
+def last_line(text: str) -> str:
+    """Return the last line that is not empty."""
+    return next(iter(text.strip().splitlines()[-1:]), "")
 
 
 def end(status: int | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,20 +17,13 @@ from rlm_kernel import wire
 from rlm_kernel.errors import ContextError, KernelDied, OptionError, SandboxError, WireError
 from rlm_kernel.host import said
 from rlm_kernel.host.calls import Calls, Serve
-from rlm_kernel.host.cell import CellResult, OnOutput, RunningCell
+from rlm_kernel.host.cell import REQUEST, CellResult, OnOutput, RunningCell
 from rlm_kernel.host.connection import Connection
 from rlm_kernel.host.sandboxes.box import Box, KernelFolder
 from rlm_kernel.host.sandboxes.manager import BoxKernelManager
 from rlm_kernel.host.uploads import Uploads
+from rlm_kernel.look import Look
 
-REQUEST = {
-    "silent": False,
-    "store_history": True,
-    "user_expressions": {},
-    "allow_stdin": False,
-    "stop_on_error": False,
-}
-"""How each cell is run."""
 START_SECONDS = 60.0
 INTERRUPT_SECONDS = 2.0
 """How long a cell has to end after each step of the interrupt ladder."""
@@ -68,6 +61,7 @@ class Session:
         self._setup: list[str] = []
         self._ran = False  # whether a cell has, in this kernel, so that it may do anything
         self._cells: dict[str, RunningCell] = {}
+        self.on_other_cell: Callable[[str], None] = lambda code: None  # hears the code that another client runs
         self._calls: Calls | None = None
         self._manager: BoxKernelManager | None = None
         self._connection: Connection | None = None
@@ -75,13 +69,7 @@ class Session:
         """Done when the kernel's process has ended, or is of no use any more, with the reason."""
 
     async def start(self) -> None:
-        """`launch` and `attach`.
-
-        Raises
-        ------
-        SandboxError
-            The box or the kernel in it could not be started.
-        """
+        """`launch` and `attach`; raises `SandboxError` where the box or its kernel could not be started."""
         await self.launch()
         await self.attach()
 
@@ -107,10 +95,8 @@ class Session:
             await self._outlive(self._welcome, START_SECONDS)
         except (KernelDied, OSError, TimeoutError, WireError) as error:
             assert self._folder is not None
-            log = self._folder.log_file.read_text(errors="replace").strip()
-            reason = log.splitlines()[-1] if log else str(error) or "no answer"
-            name = self._box.options.sandbox
-            raise SandboxError(f"The kernel did not start in sandbox={name!r}: {reason}") from error
+            reason, sandbox = said.start(self._folder.log_file, error), self._box.options.sandbox
+            raise SandboxError(f"The kernel did not start in sandbox={sandbox!r}: {reason}") from error
 
     async def bind(self, names: wire.Bind) -> None:
         """Give the REPL its tools, and a fresh ``answer``. A restart gives them again."""
@@ -128,8 +114,8 @@ class Session:
         shown: list[str] = []
         status = (await self.execute(code, lambda kind, data: shown.append(str(data.get("text/plain", ""))))).status
         if status != "ok":
-            last = "".join(shown).strip().splitlines()[-1:] or [status]
-            raise OptionError(f"Setup code failed in the kernel: {last[0]}. Correct setup_code= or the tool's Source.")
+            last = said.last_line("".join(shown)) or status
+            raise OptionError(f"Setup code failed in the kernel: {last}. Correct setup_code= or the tool's Source.")
         self._setup.append(code)
 
     @property
@@ -146,7 +132,7 @@ class Session:
 
     @property
     def connection_file(self) -> Path:
-        """Jupyter's connection file, for another client such as ``jupyter console --existing``."""
+        """Jupyter's connection file, for another client; raises `KernelDied` while there is no kernel."""
         return Path(self._channels.connection_file)
 
     @property
@@ -191,6 +177,18 @@ class Session:
             self._provisioner.clear()  # its processes have outlived the cell that was stopped
         return result
 
+    def interrupt(self) -> None:
+        """Interrupt the cell that runs, if one does; nobody waits for its end."""
+        self._channels.send("control", "interrupt_request", {})
+
+    async def look(self, look: Look, seconds: float) -> Any:
+        """Ask what is in the REPL, also while a cell runs; raises `KernelDied` or `TimeoutError`."""
+        asked = self._channels.request("control", "rlm_look_request", wire.encode(look))
+        try:
+            return await self._outlive(asked, seconds)
+        finally:
+            asked.cancel()
+
     async def close(self) -> None:
         """End the kernel and remove its folder. Safe to call at any time, and twice."""
         await self._stop()
@@ -204,7 +202,8 @@ class Session:
 
     @property
     def _channels(self) -> Connection:
-        assert self._connection is not None
+        if self._connection is None:
+            raise KernelDied("its kernel is being started, or has ended; ask again in a moment")
         return self._connection
 
     async def _send(self, code: str, cell: RunningCell) -> bool:
@@ -232,7 +231,7 @@ class Session:
 
     async def _interrupt(self, cell: RunningCell) -> None:
         """Climb the ladder: ask the kernel, then signal it from outside. What is left is to kill it."""
-        self._channels.send("control", "interrupt_request", {})
+        self.interrupt()
         if await self._settled(cell, INTERRUPT_SECONDS):
             return
         for _ in range(SIGNALS):
@@ -296,8 +295,7 @@ class Session:
         return await self._outlive(self._channels.request("shell", msg_type, content), None)
 
     async def _first(self, future: asyncio.Future[Any], seconds: float | None) -> None:
-        waited: set[asyncio.Future[Any]] = {future, self._death}
-        await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([future, self._death], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
     async def _outlive(self, future: asyncio.Future[Any], seconds: float | None) -> Any:
         """Wait for a future as long as the kernel lives."""
@@ -305,7 +303,7 @@ class Session:
         if future.done():
             return future.result()
         if self._death.done():
-            raise KernelDied(self._death.result())
+            raise KernelDied("it is being ended" if self._death.cancelled() else self._death.result())
         raise TimeoutError(f"no answer within {seconds:g} s")
 
     def _on_shell(self, msg: dict[str, Any], size: int) -> None:
@@ -317,3 +315,6 @@ class Session:
             self._welcome.set_result(None)
         if (cell := self._cells.get(msg["parent_header"].get("msg_id"))) is not None:
             cell.on_iopub(msg)
+        elif msg["msg_type"] == "execute_input":
+            self._ran = True
+            self.on_other_cell(str(msg["content"].get("code", "")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.host import prompts
 from rlm_kernel.host.answers.answer_type import AnswerType
@@ -17,6 +17,9 @@ from rlm_kernel.host.sandboxes.box import Box
 from rlm_kernel.host.stops import Stops
 from rlm_kernel.host.tools import Tools
 from rlm_kernel.host.verify import Verifiers
+
+if TYPE_CHECKING:
+    from rlm_kernel.host.repl import Repl
 
 CHILD_QUESTION = "Do what `context` asks, and answer it."
 """The question, where only an input was given."""
@@ -37,6 +40,8 @@ class Shared:
     tools: Tools
     sub_tools: Tools
     stops: Stops = field(default_factory=Stops)
+    repls: dict[str, Repl] = field(default_factory=dict)
+    """Of the nodes that are at work, by their ids."""
 
     @classmethod
     def of(cls, options: Options, bus: Bus, box: Box | None = None) -> Shared:

@@ -40,6 +40,7 @@ from rlm_kernel import wire
 from rlm_kernel.errors import ContextError
 from rlm_kernel.kernel import context, traces
 from rlm_kernel.kernel.bridge import Bridge
+from rlm_kernel.kernel.looking import Looks
 from rlm_kernel.kernel.namespace import Namespace
 from rlm_kernel.kernel.output import BoundedSession, BoundedStream, allowance
 from rlm_kernel.kernel.tools import names_of
@@ -62,6 +63,7 @@ class RLMKernel(IPythonKernel):
         self.namespace = Namespace(self.shell.user_ns, self.bridge)
         traces.install(self.shell)
         self.control_handlers["rlm_attach_request"] = self.rlm_attach_request
+        self.control_handlers["rlm_look_request"] = Looks(self).request
         self.shell_handlers["rlm_load_request"] = self.rlm_load_request
         self.shell_handlers["rlm_bind_request"] = self.rlm_bind_request
 

@@ -25,6 +25,7 @@ from jupyter_client.session import Session
 
 from rlm_kernel import wire
 from rlm_kernel.errors import LimitReached, LLMCallError, WireError
+from rlm_kernel.kernel.quiet import is_quiet
 from rlm_kernel.packing import pack
 
 Results = list[wire.CallResult]
@@ -168,6 +169,8 @@ class Bridge:
     def _check_host(self) -> None:
         if os.getpid() != self._process:
             raise LLMCallError("A forked process cannot ask: the replies go to its parent. Use threads, or a batch.")
+        if is_quiet():
+            raise LLMCallError("Nothing is asked while somebody looks at a variable.")
         if self._host is None:
             raise LLMCallError("No host is attached to this kernel, so nothing can answer a sub-call.")
 

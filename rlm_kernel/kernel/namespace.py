@@ -11,6 +11,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from rlm_kernel import wire
+from rlm_kernel.data import type_name
 from rlm_kernel.kernel.aliases import Finals, Replies, Reply, gather
 from rlm_kernel.kernel.bridge import Bridge
 from rlm_kernel.kernel.queries import FailedCall, Queries
@@ -27,7 +28,7 @@ LISTED_VARIABLES = 200
 class Namespace:
     """Puts the reserved names into a kernel's user namespace and keeps them there.
 
-    The main thread owns it: cells run there, and `report` runs between them.
+    The main thread owns it: cells run there, and `report` runs between them. Others may only look.
     """
 
     def __init__(self, user_ns: dict[str, Any], bridge: Bridge) -> None:
@@ -90,7 +91,7 @@ class Namespace:
 
     def show_vars(self) -> str:
         """Return the names and types of the variables you have made."""
-        return str(self._variables())
+        return str(self.variables())
 
     def report(self) -> wire.CellReport:
         """Read `answer` and put the reserved names back. Called when a cell has ended.
@@ -117,7 +118,7 @@ class Namespace:
         if ready:
             self._answer["ready"] = False
         return wire.CellReport(
-            ready=ready, is_json=is_json, value=value, text=_text(content), variables=self._variables()
+            ready=ready, is_json=is_json, value=value, text=_text(content), variables=self.variables()
         )
 
     def begin_cell(self) -> None:
@@ -132,14 +133,20 @@ class Namespace:
             answer = self._ns["answer"] = self._answer
         return answer
 
-    def _variables(self) -> dict[str, str]:
+    def variables(self, most: int = LISTED_VARIABLES) -> dict[str, str]:
+        """Return the names and types of what the cells have made, the newest of it. Any thread may ask."""
         names = [
             name
-            for name, value in self._ns.items()
+            for name, value in list(self._ns.items())
             if not (name.startswith("_") or name in self._hidden or name in self._reserved)
             and not issubclass(type(value), ModuleType | FunctionType | type)  # isinstance asks the value itself
         ]
-        return {name: _kind(self._ns[name]) for name in names[-LISTED_VARIABLES:]}
+        return {name: _kind(self._ns.get(name)) for name in names[-most:]}
+
+    def given(self) -> dict[str, str]:
+        """Return the names and types of what the cells were given and is no function: inputs, `answer`. Any thread."""
+        names = [*list(self._reserved), "answer"]
+        return {name: _kind(self._ns[name]) for name in names if name in self._ns and not callable(self._ns[name])}
 
 
 def _kind(value: Any) -> str:
@@ -147,7 +154,7 @@ def _kind(value: Any) -> str:
     kind = type(value)
     if issubclass(kind, Reply | FailedCall):
         return "str"
-    return "list" if issubclass(kind, Replies) else kind.__name__
+    return "list" if issubclass(kind, Replies) else type_name(kind)
 
 
 def _json_value(content: Any) -> tuple[bool, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from ipykernel.iostream import OutStream
 from jupyter_client.session import Session
 
+from rlm_kernel.kernel.quiet import is_quiet
 from rlm_kernel.packing import pack
 from rlm_kernel.wire import CELL_OUTPUT_CHARACTERS
 
@@ -62,6 +63,8 @@ class BoundedStream(OutStream):
 
     def write(self, string: str) -> int:
         """Write as much as the cell may still send; the caller is told that all was written."""
+        if isinstance(string, str) and is_quiet():
+            return len(string)
         if isinstance(string, str):
             length, string = len(string), allowance.take(string)
             if string:
@@ -71,7 +74,7 @@ class BoundedStream(OutStream):
 
     def flush(self) -> None:
         """Send what is buffered, from the calling thread: a round trip through the sending thread takes 0.4 ms."""
-        if self._buffers:
+        if self._buffers and not is_quiet():
             self._flush()
 
     def _flush(self) -> None:
@@ -94,6 +97,8 @@ class BoundedSession(Session):
 
     def send(self, stream: Any, msg_or_type: Any, content: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Send a message; see `jupyter_client.session.Session.send`."""
+        if is_quiet():
+            return None
         if isinstance(msg_or_type, str):
             content = _bounded(msg_or_type, content)
         else:

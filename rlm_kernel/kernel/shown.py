@@ -9,6 +9,8 @@ from itertools import chain, islice
 from statistics import median
 from typing import Any
 
+from rlm_kernel.data import type_name
+
 LOOKED_AT = 10_000
 """How many items of a long list decide what is said of all."""
 BLOCKS = 50
@@ -30,6 +32,18 @@ def brief(value: Any, characters: int) -> str:
         return f"{shown[:characters]}... ({len(value):,} characters)"
     text = _BRIEF.repr(value)
     return text if len(text) <= characters else f"{text[:characters]}..."
+
+
+def at_length(value: Any, characters: int) -> str | None:
+    """Return a text, or the `repr` of other plain data, for somebody who wants to read it; ``None`` of other objects.
+
+    No method of the value's own is called, and no more is looked at than can be shown.
+    """
+    if issubclass(type(value), str):
+        text = str.__getitem__(value, slice(characters))
+        more = str.__len__(value) - len(text)
+        return text if more <= 0 else f"{text}\n... and {more:,} more characters"
+    return _Long(characters).repr(value) if type(value) in _PLAIN else None
 
 
 def sized(value: Any) -> str:
@@ -91,9 +105,9 @@ class _Brief(reprlib.Repr):
     def repr1(self, x: Any, level: int) -> str:
         if type(x) in (bool, float, type(None)):
             return repr(x)
-        if type(x) in (dict, list, tuple, str, bytes, int):
+        if type(x) in _PLAIN:
             return super().repr1(x, level)
-        return f"<{type(x).__name__[:NAME_CHARACTERS]}>"
+        return f"<{type_name(type(x))[:NAME_CHARACTERS]}>"
 
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
         if level <= 0 and x:
@@ -109,6 +123,26 @@ class _Brief(reprlib.Repr):
         return repr(x) if x.bit_length() < 256 else f"<int of {x.bit_length():,} bits>"
 
 
+class _Long(_Brief):
+    """The same for whoever has asked for it, until so many characters are used up; for one value."""
+
+    def __init__(self, characters: int) -> None:
+        super().__init__()
+        self.maxlevel, self.maxdict, self.maxlist, self.maxtuple = 6, 500, 500, 500
+        self.maxstring = self.maxother = 2_000
+        self._left = characters
+
+    def repr1(self, x: Any, level: int) -> str:
+        self._left -= 2
+        if self._left < 0:
+            return "..."
+        text = super().repr1(x, level)
+        if type(x) not in (dict, list, tuple):
+            self._left -= len(text)
+        return text
+
+
+_PLAIN = (dict, list, tuple, str, bytes, int, bool, float, type(None))
 _BRIEF = _Brief()
 
 

@@ -8,6 +8,7 @@ from tests.escapes import (
     conversations,
     exhaustion,
     files,
+    looks,
     network,
     outputs,
     privileges,
@@ -31,6 +32,7 @@ GROUPS: dict[str, list[Attempt]] = {
     "Children and their inputs": children.ATTEMPTS,
     "Asking without end": asking.ATTEMPTS,
     "After an answer": conversations.ATTEMPTS,
+    "Who looks into a live kernel": looks.ATTEMPTS,
     "Who reads a run": outputs.ATTEMPTS,
 }
 ATTEMPTS = [attempt for attempts in GROUPS.values() for attempt in attempts]

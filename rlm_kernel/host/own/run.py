@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from rlm_kernel import wire
-from rlm_kernel.errors import LLMCallError, RLMError
+from rlm_kernel.errors import KernelDied, LLMCallError, RLMError
 from rlm_kernel.events.types import CellStatus, Note, RunStarted, StopReason
 from rlm_kernel.host import loop
 from rlm_kernel.host.answers.answer import Answer
@@ -183,6 +184,11 @@ class _OwnSession:
         self.calls = _OwnCalls(uploads)
         self.ready: concurrent.futures.Future[None] = concurrent.futures.Future()
         self.ended: concurrent.futures.Future[Ended] = concurrent.futures.Future()
+
+    @property
+    def connection_file(self) -> Path:
+        """There is none: nobody attaches to the person's own kernel from there."""
+        raise KernelDied("this kernel is your own, and its variables are here")
 
     async def execute(self, code: str, on_output: OnOutput) -> CellResult:
         """Wait until the cell has ended."""

@@ -50,7 +50,7 @@ class Rlms:
             Message("system", self._system(scene)),
             Message("user", self._metadata(scene)),
             *([Message("user", prologue)] if prologue else []),
-            Message("user", first),
+            Message("user", paragraphs(first, *(f"Note: {note}" for note in scene.notes))),
         ]
 
     def observation(self, turn: Turn) -> list[Message]:

@@ -134,7 +134,7 @@ class Standard:
         if preview:
             about = f"{about} {fill('standard', 'preview')}\n{fenced(preview, 'text')}"
         turn = fill("standard", "first_turn_preview" if preview else "first_turn", iterations=str(scene.iterations))
-        return paragraphs(question, about, *_conversation(scene), _answer_type(scene), turn)
+        return paragraphs(question, about, *_conversation(scene), *scene.notes, _answer_type(scene), turn)
 
     def _output(self, record: CellRecord) -> str:
         text = cut(record.text().rstrip(), self._room)

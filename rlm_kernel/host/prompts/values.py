@@ -45,6 +45,8 @@ class Scene:
         What one sub-call can read.
     depth
         0 for the root, which alone hears ``user_prologue``.
+    notes
+        What else there is to tell, such as that a person has worked in the REPL.
     """
 
     question: str
@@ -58,6 +60,7 @@ class Scene:
     answer_schema: Mapping[str, Any] | None = None
     sub_window_characters: int = 400_000
     depth: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
