@@ -13,9 +13,10 @@ __all__ = ["load_ipython_extension"]
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register the magics and their completions. Called by IPython, also when the extension is reloaded."""
     from rlm_magic import completions
+    from rlm_magic.background import BackgroundMagics
     from rlm_magic.looking import LookingMagics
     from rlm_magic.magics import RLMMagics
 
     rlm = RLMMagics(shell=shell)
-    shell.register_magics(rlm, LookingMagics(shell, rlm))
+    shell.register_magics(rlm, LookingMagics(shell, rlm), BackgroundMagics(shell))
     completions.register(shell)

@@ -169,6 +169,15 @@ class Run:
         if self._running is not None:
             self._running.get_loop().call_soon_threadsafe(self._running.cancel)
 
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, however; then `completion` is there, and `result` returns or raises at once."""
+        return self.completion is not None
+
+    def __repr__(self) -> str:
+        how = "running" if self.completion is None else self.completion.stop_reason
+        return f"Run({self.id!r}, {how})"
+
     def cancel_call(self, call: str) -> None:
         """Stop a sub-call (``"0.3"``) and all below it, from any thread: its cell sees a failure, the run goes on."""
         if self._running is not None:
