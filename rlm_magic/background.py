@@ -99,7 +99,7 @@ class BackgroundRun:
         elif not self._notebook:
             _say(f"The run {self.run.id}: {one_line(completion.text, ANSWER_CHARACTERS)}")
         for name in taken:
-            _say(f"The variable {name} was not set: a newer run has taken the name. %rlm_show {self.run.id} has this answer.")
+            _say(f"The variable {name} was not set: a newer run has it. %rlm_show {self.run.id} shows this answer.")
 
     def _say_failed(self, what: str) -> None:
         unset = f" The variable {self._into} was not set." if self._into else ""
