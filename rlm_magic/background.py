@@ -52,7 +52,7 @@ class BackgroundRun:
     Parameters
     ----------
     run
-        It has been started.
+        It has not been started.
     shell
         IPython's.
     arguments
@@ -66,39 +66,47 @@ class BackgroundRun:
         self._namespace: dict[str, Any] = shell.user_ns
         self._into, self._result, self._quiet = arguments.into, arguments.result, arguments.quiet
         self._notebook = hasattr(shell, "kernel")
-        NAMES.promise(run, self._namespace, self._into, self._result)
+        self._taken: list[str] = []
+        """Names that a newer run has."""
         shown = self._notebook and not self._quiet
-        self._follow = watch_from_thread(run, shown=shown, approver=approver, then=self._end)
-        if not self._notebook:
-            _say(f"The run {run.id} goes on. %rlm_show {run.id} shows its tree, %rlm_stop {run.id} stops it.")
+        self._follow = watch_from_thread(run, shown=shown, approver=approver)
+        NAMES.promise(run, self._namespace, self._into, self._result)
+        run.when_done(self._fill)
 
     def begin(self, when_done: Callable[[], object]) -> None:
-        """Follow the run in a thread, with its outputs in this cell, and return at once."""
+        """Start the run, follow it in a thread, with its outputs in this cell, and return at once."""
+        self.run.start()
+        if not self._notebook:
+            name = self.run.id
+            _say(f"The run {name} goes on. %rlm_show {name} shows its tree, %rlm_stop {name} stops it.")
         context = contextvars.copy_context()  # ipykernel keeps in it which cell an output belongs to
         thread = threading.Thread(target=context.run, args=(self._to_the_end, when_done), name=f"rlm-{self.run.id}")
         thread.start()  # no daemon: a process that ends waits until the run has been stopped
 
+    def _fill(self, completion: Completion) -> None:
+        """Fill the names, in the run's thread: who has waited for its result can use them."""
+        values = {self._into: completion.answer, self._result: completion}
+        if completion.stop_reason != "cancelled":
+            own = {name: value for name, value in values.items() if name is not None}
+            self._taken = NAMES.keep(self.run, self._namespace, own)
+
     def _to_the_end(self, when_done: Callable[[], object]) -> None:
         try:
-            self._follow()
+            self._say_what_came(self._follow())
         except RLMError as error:
             self._say_failed(f"The run failed: {' '.join(str(error).split())}")
         finally:
             NAMES.forget(self.run)
             when_done()
 
-    def _end(self, completion: Completion) -> None:
-        """Fill the names, before the tree is shown for the last time: who sees the answer there can use it."""
+    def _say_what_came(self, completion: Completion) -> None:
         if completion.stop_reason == "cancelled":
             self._say_failed("The run was stopped.")
-            return
-        values = {self._into: completion.answer, self._result: completion}
-        taken = NAMES.keep(self.run, self._namespace, {name: value for name, value in values.items() if name})
-        if self._quiet:
+        elif self._quiet:
             _say(plain(completion.text))
         elif not self._notebook:
             _say(f"The run {self.run.id}: {one_line(completion.text, ANSWER_CHARACTERS)}")
-        for name in taken:
+        for name in self._taken:
             _say(f"The variable {name} was not set: a newer run has it. %rlm_show {self.run.id} shows this answer.")
 
     def _say_failed(self, what: str) -> None:
@@ -122,7 +130,7 @@ class Background:
         return [run.id for run in list(self._going)]
 
     def begin(self, run: Run, shell: Any, arguments: Namespace, approver: Approver | None) -> None:
-        """Show a run that was started in this cell's output, and return at once."""
+        """Start a run, show it in this cell's output, and return at once."""
         self._going[run] = BackgroundRun(run, shell, arguments, approver)
         self._going[run].begin(lambda: self._going.pop(run, None))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 from IPython.display import display
@@ -53,36 +54,23 @@ def watch(run: Run, *, notebook: bool, quiet: bool, approver: Approver | None = 
         return _follow(run, lambda event: None if event is None else terminal(event), asking, terminal.paused)
 
 
-def watch_from_thread(
-    run: Run, *, shown: bool, approver: Approver | None, then: Callable[[Completion], None]
-) -> Callable[[], None]:
+def watch_from_thread(run: Run, *, shown: bool, approver: Approver | None) -> Callable[[], Completion]:
     """Show a run in the cell that runs now, and return what follows it to its end, as `watch` does.
 
-    That is for another thread, which has the cell's context variables: they say where its outputs go. There ``then``
-    is called, if the run has not failed, before its end is shown.
+    That is for another thread, which has the cell's context variables: they say where its outputs go.
     """
     view = _NotebookView(run, background=True) if shown else None
     asking = None if approver is None else Asking(approver, has_forms=True, has_lines=False)
-
-    def follow() -> None:
-        _to_the_end(run, view, asking, then)
-
-    return follow
+    return partial(_to_the_end, run, view, asking)
 
 
-def _to_the_end(
-    run: Run,
-    view: _NotebookView | None,
-    asking: Asking | None,
-    then: Callable[[Completion], None] = lambda completion: None,
-) -> Completion:
+def _to_the_end(run: Run, view: _NotebookView | None, asking: Asking | None) -> Completion:
+    if view is None:
+        return _follow(run, lambda event: None, asking)
     try:
-        completion = _follow(run, view or (lambda event: None), asking)
-        then(completion)
-        return completion
+        return _follow(run, view, asking)
     finally:
-        if view is not None:
-            view.end()
+        view.end()
 
 
 def _follow(

@@ -49,11 +49,11 @@ class RLMMagics(_Configurable):  # type: ignore[misc]
             if arguments.background:
                 context = kept(context)
             approver = Approver() if arguments.approve else None
-            run = self._begin(arguments, question, context, chosen, approver).start()
+            run = self._begin(arguments, question, context, chosen, approver)
             if arguments.background:
                 BACKGROUND.begin(run, self.shell, arguments, approver)
                 return
-            completion = watch(run, notebook=in_notebook, quiet=arguments.quiet, approver=approver)
+            completion = watch(run.start(), notebook=in_notebook, quiet=arguments.quiet, approver=approver)
             if arguments.vs_plain is not None:
                 plain = RLM(**chosen).plain(run.question, context, times=arguments.vs_plain)
                 display(compare({"RLM": completion, "plain": plain}))

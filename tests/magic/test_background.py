@@ -39,12 +39,12 @@ def test_the_cell_returns_at_once_and_its_tree_grows_and_its_name_is_filled_whil
 def test_waiting_for_the_result_in_a_later_cell(cells: Cells) -> None:
     slow = Slow()
     with FakeServer(slow) as server:
-        cells.run(ask(server, "--context book --result found"))
-        waiting = cells.begin("print(found.result().answer)")
+        cells.run(ask(server, "--context book --into verdict --result found"))
+        waiting = cells.begin("done = found.result()\nprint(done.answer, verdict, found is done)")
         assert slow.asked.wait(SECONDS)
         slow.gate.set()
         cells.finish(waiting)
-    assert cells[waiting].stream("stdout") == "THE BUTLER\n"
+    assert cells[waiting].stream("stdout") == "THE BUTLER THE BUTLER True\n"
 
 
 def test_a_run_that_fails_says_so_in_its_cell_and_fills_nothing(cells: Cells) -> None:
@@ -70,8 +70,9 @@ def test_a_run_is_stopped(cells: Cells, how: str) -> None:
             cells.say(cells[cell].widgets[0], type="stop", node=None)
         else:
             cells.run(how if how[0] == "%" else "found.cancel()")
-        cells.until(lambda: "stopped</span>" in cells.page(cell))
+        cells.until(lambda: "was not set" in cells[cell].stream("stderr"))
         slow.gate.set()
+    assert "stopped</span>" in cells.page(cell)
     said = cells[cell].stream("stderr")
     assert said.startswith("The run was stopped. Its journal is")
     assert said.endswith("verdict was not set.\n")
