@@ -8,6 +8,18 @@ from tests.magic.background import ENDED, VALUE, Cells, Slow, ask
 from tests.magic.vocabulary import SECONDS, notebook
 from tests.providers.fake_servers import FakeServer, Hang, Status
 
+SAY_WHEN_IT_WAITS = """
+import sys, threading, time, traceback
+def look():
+    stack = []
+    while not ("result" in stack and stack[-1] == "wait"):
+        time.sleep(0.01)
+        frames = traceback.extract_stack(sys._current_frames()[threading.main_thread().ident])
+        stack = [frame.name for frame in frames]
+    print("here", flush=True)
+threading.Thread(target=look).start()
+"""
+
 
 def test_the_cell_returns_at_once_and_its_tree_grows_and_its_name_is_filled_while_others_run(cells: Cells) -> None:
     slow = Slow()
@@ -99,7 +111,7 @@ def test_the_interrupt_of_a_cell_that_waits_for_the_run_stops_it(cells: Cells) -
     with FakeServer(slow) as server:
         cell = cells.run(ask(server, "--context book --into verdict --result found"))
         assert slow.asked.wait(SECONDS)
-        waits = cells.begin("print('here', flush=True)\nfound.result()")
+        waits = cells.begin(f"{SAY_WHEN_IT_WAITS}\nfound.result()")
         cells.until(lambda: "here" in cells[waits].stream("stdout"))
         cells.nb.manager.interrupt_kernel()
         cells.finish(waits)
