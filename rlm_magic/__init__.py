@@ -14,9 +14,10 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register the magics and their completions. Called by IPython, also when the extension is reloaded."""
     from rlm_magic import completions
     from rlm_magic.attaching import AttachingMagics
+    from rlm_magic.background import BackgroundMagics
     from rlm_magic.looking import LookingMagics
     from rlm_magic.magics import RLMMagics
 
     rlm = RLMMagics(shell=shell)
-    shell.register_magics(rlm, LookingMagics(shell, rlm), AttachingMagics(shell))
+    shell.register_magics(rlm, LookingMagics(shell, rlm), AttachingMagics(shell), BackgroundMagics(shell))
     completions.register(shell)

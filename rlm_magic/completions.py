@@ -11,10 +11,12 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 
 from rlm_kernel import providers, runs, sandbox_names
 from rlm_kernel.arguments import FLAGS
+from rlm_magic.background import BACKGROUND
 from rlm_magic.sessions import SESSIONS
 
 OWN_FLAGS = (
     "--approve",
+    "--background",
     "--context",
     "--expand",
     "--into",
@@ -33,7 +35,7 @@ TAKE_LIVE = ("%rlm_attach",)
 TAKE_RUN = ("--resume", "--replay", "%rlm_show", "%rlm_names")
 IDENTIFIER = "rlm_magic"
 
-_MAGIC = re.compile(r"\s*(%%?rlm|%rlm_attach|%rlm_show|%rlm_names|%rlm_close|%context)\s")
+_MAGIC = re.compile(r"\s*(%%?rlm|%rlm_attach|%rlm_show|%rlm_names|%rlm_close|%rlm_stop|%context)\s")
 
 
 def register(shell: Any) -> None:
@@ -67,6 +69,8 @@ def candidates(line: str, typed: str, shell: Any) -> list[str]:
         return ["last", "--into", "--node", *SESSIONS.names]
     if before in TAKE_RUN:
         return ["last", *(saved.id for saved in runs())]
+    if before == "%rlm_stop":
+        return BACKGROUND.ids
     if before in TAKE_SESSION:
         return SESSIONS.names
     if before in TAKE_MODEL:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 from IPython.display import display
@@ -43,17 +45,32 @@ def watch(run: Run, *, notebook: bool, quiet: bool, approver: Approver | None = 
     """
     asking = None if approver is None else Asking(approver, has_forms=notebook)
     if quiet:
-        completion = _follow(run, lambda event: None, asking)
+        completion = _to_the_end(run, None, asking)
         print(plain(completion.text))  # noqa: T201
         return completion
     if notebook:
-        view = _NotebookView(run)
-        try:
-            return _follow(run, view, asking)
-        finally:
-            view.end()
+        return _to_the_end(run, _NotebookView(run), asking)
     with TerminalView() as terminal:
         return _follow(run, lambda event: None if event is None else terminal(event), asking, terminal.paused)
+
+
+def watch_from_thread(run: Run, *, shown: bool, approver: Approver | None) -> Callable[[], Completion]:
+    """Show a run in the cell that runs now, and return what follows it to its end, as `watch` does.
+
+    That is for another thread, which has the cell's context variables: they say where its outputs go.
+    """
+    view = _NotebookView(run, background=True) if shown else None
+    asking = None if approver is None else Asking(approver, has_forms=True, has_lines=False)
+    return partial(_to_the_end, run, view, asking)
+
+
+def _to_the_end(run: Run, view: _NotebookView | None, asking: Asking | None) -> Completion:
+    if view is None:
+        return _follow(run, lambda event: None, asking)
+    try:
+        return _follow(run, view, asking)
+    finally:
+        view.end()
 
 
 def _follow(
@@ -64,13 +81,17 @@ def _follow(
 ) -> Completion:
     """Give the run's events to a view here, in the thread that owns the display; ``None`` when a while has passed.
 
-    Who is asked has the screen ``alone``.
+    Who is asked has the screen ``alone``. When the process is about to end, the run is stopped.
     """
+    main, stopped = threading.main_thread(), False
     try:
         while True:
             try:
                 for event in run.events(every=EVENT_SECONDS):
                     view(event)
+                    if not stopped and not main.is_alive():
+                        stopped = True
+                        run.cancel()
                     if asking is not None and asking.is_due:
                         with alone():
                             asking()
@@ -89,9 +110,9 @@ class _NotebookView:
     the place of its output. Where the widget is there it hides the other.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, background: bool = False) -> None:
         self._builder = TreeBuilder()
-        self._widget = _widget(run)
+        self._widget = _widget(run, background)
         self._handle = display(self._bundle(), raw=True, display_id=True)
         self._pace, self._changed = Pace(UPDATE_SECONDS, UPDATE_SHARE), False
 
@@ -140,13 +161,13 @@ def follow(run: Run) -> Callable[[], None]:
     return update
 
 
-def _widget(run: Run) -> CallTree | None:
+def _widget(run: Run, background: bool) -> CallTree | None:
     """Show the live tree, where widgets are installed."""
     try:
         from rlm_magic.widget import CallTree
     except ImportError:
         return None
-    widget = CallTree(run)
+    widget = CallTree(run, background=background)
     view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
     display({"application/vnd.jupyter.widget-view+json": view, "text/plain": ""}, raw=True)
     return widget

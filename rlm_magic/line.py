@@ -37,6 +37,11 @@ PARSER.add_argument(
     "until %%rlm_close NAME or the end of this kernel; its options are those of the first question",
 )
 PARSER.add_argument("--approve", action="store_true", help="show each cell before it runs: run, edit, skip, stop")
+PARSER.add_argument(
+    "--background",
+    action="store_true",
+    help="return at once: the tree grows here while other cells run, and --into and --result are filled in the end",
+)
 PARSER.add_argument("-q", "--quiet", action="store_true", help="print the answer only")
 PARSER.add_argument("--resume", metavar="RUN", help="go on with a run where it ended; last is the newest")
 PARSER.add_argument("--replay", metavar="RUN", help="do the same as a run did, with no model at all")

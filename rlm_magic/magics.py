@@ -11,9 +11,11 @@ from traitlets import Float, Integer, Unicode
 
 from rlm_kernel import RLM, Approver, RLMError, Run, compare, give_names, replay, resume
 from rlm_kernel.arguments import HELP, decoding, options
+from rlm_magic.background import BACKGROUND, check, kept
 from rlm_magic.context import find
 from rlm_magic.display import watch
 from rlm_magic.line import PARSER, read
+from rlm_magic.names import NAMES
 from rlm_magic.sessions import SESSIONS
 
 TRAITS = {str: Unicode, int: Integer, float: Float}
@@ -38,21 +40,27 @@ class RLMMagics(_Configurable):  # type: ignore[misc]
         arguments, question = read(line, cell, self.shell.user_ns)
         if not question and arguments.resume is None and arguments.replay is None:
             raise UsageError("Write the question in the cell, below the %%rlm line.")
+        in_notebook = hasattr(self.shell, "kernel")
+        if arguments.background:
+            check(arguments, notebook=in_notebook)
         try:
             chosen = {**self.configured(), **options(arguments)}
             context = find(arguments.context, self.shell, **decoding(chosen))
+            if arguments.background:
+                context = kept(context)
             approver = Approver() if arguments.approve else None
-            run = self._begin(arguments, question, context, chosen, approver).start()
-            in_notebook = hasattr(self.shell, "kernel")
-            completion = watch(run, notebook=in_notebook, quiet=arguments.quiet, approver=approver)
+            run = self._begin(arguments, question, context, chosen, approver)
+            if arguments.background:
+                BACKGROUND.begin(run, self.shell, arguments, approver)
+                return
+            completion = watch(run.start(), notebook=in_notebook, quiet=arguments.quiet, approver=approver)
             if arguments.vs_plain is not None:
                 plain = RLM(**chosen).plain(run.question, context, times=arguments.vs_plain)
                 display(compare({"RLM": completion, "plain": plain}))
         except RLMError as error:
             raise UsageError(" ".join(str(error).split())) from None
-        for name, value in ((arguments.into, completion.answer), (arguments.result, completion)):
-            if name is not None:
-                self.shell.user_ns[name] = value
+        values = {arguments.into: completion.answer, arguments.result: completion}
+        NAMES.fill(self.shell.user_ns, {name: value for name, value in values.items() if name is not None})
         if completion.stop_reason == "cancelled":  # an error, so that "Run All" stops here too
             raise UsageError(f"The run was stopped; its journal is {completion.run_dir}.")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlm_kernel import RLM, OptionError
+from rlm_kernel import RLM, OptionError, RLMError
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Sessions:
         Raises
         ------
         OptionError
-            An option cannot work, or is another one than the session began with.
+            An option cannot work, or is another one than the session began with; or its kernel answers a question now.
         SandboxError
             The kernel could not be started.
         """
@@ -51,6 +52,11 @@ class Sessions:
             rlm.__enter__()
             self._open[name] = _Session(rlm, dict(chosen))
         session = self._open[name]
+        if (last := session.rlm.last) is not None and not last.done:
+            raise OptionError(
+                f"--session {name} is answering another question. Wait for it, stop it (%rlm_stop {last.id}), or ask "
+                "in a session of another name."
+            )
         for option, value in on_line.items():
             if session.options.get(option) != value:
                 raise OptionError(
@@ -64,7 +70,7 @@ class Sessions:
         return self._open[name].rlm if name in self._open else None
 
     def close(self, name: str) -> None:
-        """End a session and its kernel.
+        """End a session and its kernel; what it is answering in the background is stopped.
 
         Raises
         ------
@@ -73,7 +79,12 @@ class Sessions:
         """
         if name not in self._open:
             raise OptionError(f"There is no session {name!r}. Open: {', '.join(self.names) or 'none'}.")
-        self._open.pop(name).rlm.close()
+        rlm = self._open.pop(name).rlm
+        if rlm.last is not None and not rlm.last.done:
+            rlm.last.cancel()
+            with suppress(RLMError):
+                rlm.last.result()
+        rlm.close()
 
     def close_all(self) -> None:
         """End all of them."""

@@ -1,7 +1,7 @@
 """The live call tree: a widget that is told what has changed, and hears what its reader wants.
 
-The cell's thread folds events and sends. Messages of front ends arrive in another thread while the cell runs, where
-the kernel has subshells, and else when it has ended; a lock keeps the two apart.
+The cell's thread, or a background run's own, folds events and sends. Messages of front ends arrive in another thread
+while a cell runs, where the kernel has subshells, and else when it has ended; a lock keeps the two apart.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections import deque
 from typing import Any
 
-from traitlets import Unicode
+from traitlets import Bool, Unicode
 
 from rlm_kernel import Run
 from rlm_kernel.events.tree import Tree
@@ -48,6 +48,8 @@ class CallTree(Hearing):
         All there is, compressed: what a front end shows that has no kernel, or cannot ask it now.
     key
         The widget's own id, under which its state is in a notebook.
+    background
+        Whether the run goes on while other cells run: then the kernel's interrupt is not for it.
     heard
         Whether a front end has spoken.
     """
@@ -56,9 +58,10 @@ class CallTree(Hearing):
     _css = "\n".join((assets.sheet(), assets.static("rlm_magic", "widget.css")))
     saved = Unicode("").tag(sync=True)
     key = Unicode("").tag(sync=True)
+    background = Bool(False).tag(sync=True)
 
-    def __init__(self, run: Run) -> None:
-        super().__init__()
+    def __init__(self, run: Run, *, background: bool = False) -> None:
+        super().__init__(background=background)
         self.key = self.model_id
         self.heard = False
         self._run = run

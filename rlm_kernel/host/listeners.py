@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from rlm_kernel.errors import RLMError
 from rlm_kernel.events.types import Event
+
+TAKEN = (
+    "The events of this run are being read already, in a notebook by its tree. Wait for result(), or have on_event= "
+    "told of them too."
+)
 
 
 class Listeners:
@@ -15,6 +22,8 @@ class Listeners:
 
     def __init__(self) -> None:
         self._thread: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._reader: int | None = None
+        """The thread that reads."""
         self._coroutines: list[asyncio.Queue[Event | None]] = []
 
     def put(self, event: Event | None) -> None:
@@ -24,17 +33,30 @@ class Listeners:
             listener.put_nowait(event)
 
     def events(self, every: float | None = None) -> Iterator[Event | None]:
-        """Yield each event in the one thread, and ``None`` when none came for ``every`` seconds; ends with the run."""
-        while True:
-            try:
-                event = self._thread.get(timeout=every)
-            except queue.Empty:
-                yield None
-                continue
-            if event is None:
-                self._thread.put(None)
-                return
-            yield event
+        """Yield each event in the one thread, and ``None`` when none came for ``every`` seconds; ends with the run.
+
+        Raises
+        ------
+        RLMError
+            Another thread reads them now: each would miss what the other has.
+        """
+        here = threading.get_ident()
+        if self._reader not in (None, here):
+            raise RLMError(TAKEN)
+        self._reader = here
+        try:
+            while True:
+                try:
+                    event = self._thread.get(timeout=every)
+                except queue.Empty:
+                    yield None
+                    continue
+                if event is None:
+                    self._thread.put(None)
+                    return
+                yield event
+        finally:
+            self._reader = None
 
     @contextmanager
     def listener(self, earlier: Iterable[Event]) -> Iterator[asyncio.Queue[Event | None]]:

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,7 @@ class Run:
         self._running: asyncio.Task[Any] | None = None
         self._cancelled = False
         remember(self)
+        self._then: Callable[[Completion], None] | None = None
         if again is not None and again.journal is not None:
             self._ledger.account.go_on_from(again.recording.usage, again.recording.seconds)
             self._bus.next = again.recording.events
@@ -166,11 +167,23 @@ class Run:
         if self._journal is not None:
             self._journal.close()
 
+    def when_done(self, then: Callable[[Completion], None]) -> None:
+        """Have a function told what the run comes to, in the run's thread, before `result` returns; not if it fails."""
+        self._then = then
+
     def cancel(self) -> None:
         """Stop the run, from any thread: calls in flight are cancelled, what there is is kept."""
         self._cancelled = True
         if self._running is not None:
             self._running.get_loop().call_soon_threadsafe(self._running.cancel)
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, however; then `completion` is there, and `result` returns or raises at once."""
+        return self.completion is not None
+
+    def __repr__(self) -> str:
+        return f"Run({self.id!r}, {'running' if self.completion is None else self.completion.stop_reason})"
 
     def cancel_call(self, call: str) -> None:
         """Stop a sub-call (``"0.3"``) and all below it, from any thread: its cell sees a failure, the run goes on."""
@@ -237,6 +250,8 @@ class Run:
         finally:
             await loop.to_the_end(self._end(reason, error))
         assert self.completion is not None
+        if self._then is not None:
+            self._then(self.completion)
         return self.completion
 
     def _sinks(self, views: Sequence[Sink]) -> Sequence[Sink]:

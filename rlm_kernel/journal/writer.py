@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import json
 import os
+import time
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
@@ -18,6 +19,8 @@ from rlm_kernel.journal.blobs import Blobs, big_texts, put_at
 
 EVENTS_FILE = "events.jsonl"
 RUN_FILE = "run.json"
+LOCK_PAUSES = (0.001, 0.01, 0.1)
+"""Seconds between tries for the lock: who looks whether a run is live has it for a moment."""
 BLOBS_KEY = "blobs"
 """In a line: the places of its big texts, each with its blob's name."""
 
@@ -66,7 +69,7 @@ class Journal:
                 self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
                 file = (self.run_dir / EVENTS_FILE).open("a+b", buffering=0)
                 try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    _lock(file)
                     self._end = self._committed = _drop_cut_line(file)
                 except BaseException:
                     file.close()
@@ -180,6 +183,17 @@ def _to_disk(descriptor: int, blobs: list[Path]) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _lock(file: FileIO) -> None:
+    for pause in (*LOCK_PAUSES, None):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if pause is None:
+                raise
+            time.sleep(pause)
 
 
 def _drop_cut_line(file: FileIO) -> int:

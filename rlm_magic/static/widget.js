@@ -136,6 +136,10 @@ class Session {
   }
 
   unheard(node) {
+    if (this.widget.get("background")) {
+      this.tell("The kernel is busy with another cell. It hears this when that cell has ended.");
+      return;
+    }
     const manager = this.widget.widget_manager;
     const kernel = manager?.kernel ?? manager?.context?.sessionContext?.session?.kernel;
     if (node !== null) this.tell(`${NOT_HEARD}. The call goes on; the whole run can be stopped.`);
@@ -298,6 +302,7 @@ async function keep(widget) {
   const before = notebook.getMetadata("widgets")?.[type]?.state ?? {};
   if (before[own]?.state.saved === state[own]?.state.saved) return;
   const outputs = JSON.stringify(notebook.toJSON().cells);
+  if (!outputs.includes(own)) return; // its cell was run again, or is gone, while the run went on in the background
   const kept = Object.entries(before).filter(([id, each]) => {
     const tree = each.state._anywidget_id === state[own]?.state._anywidget_id;
     return !tree || outputs.includes(id); // trees of earlier runs of the cell are in nobody's output

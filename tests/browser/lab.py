@@ -90,6 +90,7 @@ def lab(folder: Path) -> Iterator[Lab]:
         "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}",
     ]  # fmt: skip
     environment = {**os.environ, "JUPYTER_CONFIG_DIR": str(config), "JUPYTER_RUNTIME_DIR": str(folder / ".runtime")}
+    environment["RLM_RUNS_DIR"] = str(folder / ".runs")
     with (folder / ".lab.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
     running = Lab(f"http://127.0.0.1:{port}", folder)

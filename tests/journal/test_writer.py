@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import stat
 from pathlib import Path
@@ -31,6 +32,15 @@ def write(run_dir: Path, *stream: events.Event) -> Path:
 def test_what_is_read_is_what_was_told_without_the_pieces_of_text(tmp_path: Path) -> None:
     write(tmp_path / "runs" / "a", *RUN)
     assert list(read(tmp_path / "runs" / "a")) == KEPT
+
+
+def test_who_looks_whether_a_run_is_live_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path / "a", RUN[0])
+    with file.open("rb") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        monkeypatch.setattr("rlm_kernel.journal.writer.time.sleep", lambda _: looking.close())
+        write(tmp_path / "a", RUN[1])
+    assert list(read(tmp_path / "a")) == RUN[:2]
 
 
 def test_the_directory_is_for_its_owner_only_and_says_what_the_run_is(tmp_path: Path) -> None:

@@ -98,3 +98,18 @@ def test_a_form_that_nobody_can_press_gives_way_to_lines(waiting: Waiting, monke
         asking()
     assert waiting.verdict.result(5) == Verdict.allow()
     asking.close()
+
+
+def test_where_no_lines_can_be_asked_it_waits_for_the_form_and_says_where_that_is(
+    waiting: Waiting, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rlm_magic.asking.HINT_SECONDS", 0.01)
+    asking = Asking(waiting.approver, has_forms=True, has_lines=False)
+    while "waiting to be approved in the form above" not in capsys.readouterr().out:
+        asking()
+    for _ in range(3):
+        asking()
+    assert "waiting to be approved" not in capsys.readouterr().out, "it is said once"
+    assert not waiting.verdict.done()
+    asking.close()
+    assert waiting.verdict.result(5) == Verdict.stop()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rlm_kernel.errors import LimitReached
 from rlm_kernel.host.answers.bounded_schema import shorten
+from rlm_kernel.host.tools.work import RaisedError, in_thread
 from rlm_kernel.host.verify.verdict import Verdict
 
 Hook = Callable[..., Any]
@@ -29,7 +30,8 @@ async def verdict_of(option: str, hook: Hook, *arguments: Any) -> Verdict:
         problem = f"returned {type(result).__name__}; expected a Verdict, True, False or None"
     except LimitReached:
         raise
-    except Exception as error:
+    except Exception as raised:
+        error = raised.error if isinstance(raised, RaisedError) else raised
         problem = f"raised {type(error).__name__}: {shorten(str(error), 300)}"
     return Verdict.refuse(f"{option} {name_of(hook)} {problem}.")
 
@@ -37,7 +39,8 @@ async def verdict_of(option: str, hook: Hook, *arguments: Any) -> Verdict:
 async def _called(hook: Hook, arguments: tuple[Any, ...]) -> Any:
     if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__):
         return await hook(*arguments)
-    result = await asyncio.to_thread(_caught, hook, arguments)
+    # A thread of its own: one that waits for a person must not keep the process from ending.
+    result = await in_thread(partial(_caught, hook, arguments))
     return await result if inspect.isawaitable(result) else result
 
 
