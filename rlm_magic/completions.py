@@ -15,7 +15,9 @@ from rlm_magic.sessions import SESSIONS
 
 OWN_FLAGS = (
     "--approve",
+    "--ask-above",
     "--context",
+    "--estimate",
     "--expand",
     "--into",
     "--quiet",
