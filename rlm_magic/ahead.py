@@ -60,7 +60,8 @@ def say(arguments: Any, chosen: dict[str, Any], question: str, context: Any) -> 
 
 def _show(estimate: Estimate) -> None:
     line = str(estimate)
-    display({"text/html": f'<div style="{STYLE}">{escape(line)}</div>', "text/plain": line}, raw=True)
+    html = escape(line).replace("$", "<span>$</span>")  # two in one element would be a formula
+    display({"text/html": f'<div style="{STYLE}">{html}</div>', "text/plain": line}, raw=True)
 
 
 def _read_terminal(prompt: str) -> str:

@@ -41,9 +41,7 @@ def test_yes_lets_it_begin(answers: list[str]) -> None:
     person = Person(*answers)
     COSTS.confirm(0.2, person)
     assert person.answers == []
-    assert person.asked[0] == (
-        "This run may cost $0.10 to $0.45, by 9 past runs, and you are asked above $0.20. Start it? [y/N] "
-    )
+    assert person.asked[0] == ("This may cost $0.10 to $0.45 by 9 past runs, above your $0.20. Start it? [y/N] ")
     assert person.asked[1:] == ["Please answer with y or n: "] * (len(answers) - 1)
 
 
@@ -72,7 +70,7 @@ def test_what_is_not_above_it_is_not_asked(above: float) -> None:
 def test_what_nobody_knows_is_asked_and_says_so(estimate: Estimate, why: str) -> None:
     person = Person("y")
     estimate.confirm(1000, person)
-    assert person.asked[0].startswith("What this run may cost is not known (")
+    assert person.asked[0].startswith("What this may cost is not known: ")
     assert why in person.asked[0]
 
 
@@ -96,8 +94,8 @@ def test_where_nobody_can_be_asked_the_error_says_what_to_do(nobody: type[Except
     with pytest.raises(RLMError) as refused:
         COSTS.confirm(0.25, fails)
     assert str(refused.value) == (
-        "This run may cost $0.10 to $0.45, by 9 past runs, and you are asked above $0.25, but nobody can be asked "
-        "here, so nothing was started. Raise --ask-above or leave it out, or let --max-cost 0.25 end the run there."
+        "This may cost $0.10 to $0.45 by 9 past runs, above your $0.25. Nobody can be asked here, so nothing was "
+        "started. Raise --ask-above or leave it out, or let --max-cost 0.25 end the run there."
     )
 
 

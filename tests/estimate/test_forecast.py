@@ -15,8 +15,9 @@ from rlm_kernel import RLM, ContextError, Estimate, RLMError, ScriptedModel
 from rlm_kernel.events.values import Usage
 from rlm_kernel.host.estimate import past
 from rlm_kernel.host.estimate.ranges import Range
+from rlm_kernel.host.providers import Reply
 from rlm_kernel.journal.figures import Figures
-from tests.estimate.past import ran, rlm, wrote
+from tests.estimate.past import SUB, ran, rlm, wrote
 from tests.host.script import cell, done
 
 
@@ -238,6 +239,24 @@ def test_what_runs_here_costs_nothing_also_without_past_runs() -> None:
     )
 
 
+def test_who_judges_may_cost_something() -> None:
+    free = {"root": (0, 0), "sub": (0, 0)}
+    assert rlm(prices=free, after_call=lambda call, text: None).estimate("q", "x").cost is None
+
+
+async def test_a_function_as_a_model_has_the_price_of_its_name() -> None:
+    def answers(messages: Any) -> Any:
+        return Reply(done("llm_query('x')") if messages[0]["role"] == "system" else "X", SUB)
+
+    about = RLM(answers, prices={"scripted": (1000, 0)})
+    for _ in range(3):
+        await about.acompletion("q", "x")
+    said = about.estimate("q", "x")
+    assert said.basis == "models"
+    assert said.cost is not None
+    assert said.cost.likely == pytest.approx(2 * 200 * 1000 / 1e6)
+
+
 def test_many_short_calls_have_the_price_of_short_calls() -> None:
     """Some models cost twice as much where one prompt is long."""
     name = "anthropic/claude-sonnet-4-5"
@@ -273,7 +292,7 @@ async def test_the_arguments_are_those_of_a_completion() -> None:
     about = rlm()
     assert str(about.estimate("a question")).startswith("10 bytes of text")
     assert str(about.estimate("x" * 50, root_prompt="q")).startswith("50 bytes of text")
-    assert str(about.estimate(["x" * 46])).startswith("52 bytes of JSON")  # type: ignore[arg-type]
+    assert str(about.estimate(["x" * 46])).startswith("50 bytes of JSON")  # type: ignore[arg-type]
     async with rlm() as conversation:
         assert isinstance(said := conversation.estimate("and now?"), Estimate)
         assert (said.input, str(said)) == (None, "no past runs to estimate from")

@@ -174,6 +174,8 @@ def test_money_in_words(low: float, high: float, text: str) -> None:
         (60, 99, "60 to 99 s"),
         (3000, 7200, "50 min to 2 h"),
         (100, 5969, "2 to 99 min"),
+        (60, 180, "1 to 3 min"),
+        (50, 180, "50 s to 3 min"),
         (5970, 9000, "1.7 to 2.5 h"),
     ],
 )

@@ -85,10 +85,7 @@ def test_without_past_runs_the_question_says_that_the_cost_is_not_known(nb: Note
     with FakeServer([DONE]) as server:
         ran, (asked,) = answered(nb, cell(server, "--ask-above 5"), "n")
         assert server.requests == []
-    assert asked == (
-        "What this run may cost is not known (one past run is too little to estimate from), and you are asked above "
-        "$5.00. Start it? [y/N] "
-    )
+    assert asked == ("What this may cost is not known: one past run is too little to estimate from. Start it? [y/N] ")
     assert not ran.ok
     assert journals() == before
 
@@ -130,7 +127,7 @@ class TestWithPastRuns:
             assert len(server.requests) == 1
         assert ran.ok, ran.trouble
         assert asked == [
-            "This run may cost $1.00, by 3 past runs, and you are asked above $0.50. Start it? [y/N] ",
+            "This may cost $1.00 by 3 past runs, above your $0.50. Start it? [y/N] ",
             "Please answer with y or n: ",
         ]
         assert nb.value("n") == "18"
@@ -178,7 +175,7 @@ class TestWithPastRuns:
             ran = nb.run(cell(server, "--ask-above 0.5"))
             assert server.requests == []
         assert not ran.ok
-        assert "but nobody can be asked here, so nothing was started. Raise --ask-above" in ran.trouble
+        assert "Nobody can be asked here, so nothing was started. Raise --ask-above" in ran.trouble
         assert "Traceback" not in ran.trouble
         assert journals() == before
 
@@ -228,6 +225,6 @@ class TestWithPastRuns:
             code = cell(server, "--ask-above 0.5")
             cells = [nbformat.v4.new_code_cell("%load_ext rlm_magic\nbook = 'x'"), nbformat.v4.new_code_cell(code)]
             page = nbformat.v4.new_notebook(cells=cells)
-            with pytest.raises(CellExecutionError, match="nobody can be asked here"):
+            with pytest.raises(CellExecutionError, match="Nobody can be asked here"):
                 NotebookClient(page, timeout=SECONDS, kernel_name="python3").execute(cwd=str(tmp_path))
             assert server.requests == []

@@ -104,8 +104,8 @@ class Estimate:
             answer = False
         except (EOFError, NotImplementedError, RuntimeError, OSError):  # Jupyter's own is a NotImplementedError
             raise RLMError(
-                f"{why}, but nobody can be asked here, so nothing was started. Raise --ask-above or leave it out, or "
-                f"let --max-cost {above:g} end the run there."
+                f"{why}. Nobody can be asked here, so nothing was started. Raise --ask-above or leave it out, or let "
+                f"--max-cost {above:g} end the run there."
             ) from None
         if not answer:
             raise RLMError("Not started, as you said; nothing was asked and nothing paid.")
@@ -114,14 +114,12 @@ class Estimate:
         """Return why a person has to be asked."""
         if self.max_cost is not None and self.max_cost <= above:
             return None
-        limit = words.dollars(above)
         if self.cost is None:
             reason = "past runs or prices do not tell it" if self.calls else self._past()
-            return f"What this run may cost is not known ({reason}), and you are asked above {limit}"
+            return f"What this may cost is not known: {reason}"
         if self.cost.high <= above:
             return None
-        runs = f"by {self.runs} past runs"
-        return f"This run may cost {words.money(self.cost)}, {runs}, and you are asked above {limit}"
+        return f"This may cost {words.money(self.cost)} by {self.runs} past runs, above your {words.dollars(above)}"
 
 
 def check_threshold(above: float) -> None:

@@ -12,6 +12,7 @@ from rlm_kernel.host.estimate.estimate import Basis, Estimate
 from rlm_kernel.host.estimate.past import PastRun, chosen, past_runs
 from rlm_kernel.host.estimate.ranges import FEWEST, Range, at_size
 from rlm_kernel.host.estimate.size import InputSize
+from rlm_kernel.host.models import DEFAULT_MODEL, DEFAULT_SUB_MODEL
 from rlm_kernel.host.options import Options
 from rlm_kernel.host.prices import Prices
 from rlm_kernel.journal import default_runs_dir
@@ -66,14 +67,19 @@ class _Now:
     """The models and prices of now."""
 
     def __init__(self, options: Options) -> None:
-        self.root, self.sub = chosen(options.public())
+        self.named = chosen(options.public())
+        """As journals name them, where a callable has its own name."""
+        self.root = _name(options.model or DEFAULT_MODEL)
+        default = DEFAULT_SUB_MODEL if self.root.startswith("policy/") else self.root
+        self.sub = default if options.sub_model is None else _name(options.sub_model)
         models: dict[Any, str] = {key: _name(model) for key, model in options.models.items()}
         depths = sorted(depth for depth in models if isinstance(depth, int) and depth > 0)
         at_depth = models[depths[0]] if depths else self.root
         self._child = at_depth if options.child_model is None else _name(options.child_model)
         self._prices = Prices(options.prices)
         names = {self.root, self.sub, self._child, *models.values()}
-        self.is_free = all(self._prices.is_free(name) for name in names)
+        judged = options.before_call or options.after_call  # perhaps by other models
+        self.is_free = not judged and all(self._prices.is_free(name) for name in names)
 
     def cost(self, run: PastRun) -> float | None:
         """Return what a past run's tokens cost now, asked of the models of now; ``None`` where that is not known."""
@@ -84,7 +90,7 @@ class _Now:
                 return None
             total += cost
         rest = run.rest
-        if rest.calls and (rest.unpriced or (run.root, run.sub) != (self.root, self.sub)):
+        if rest.calls and (rest.unpriced or (run.root, run.sub) != self.named):
             return None
         return total + rest.cost
 
@@ -108,7 +114,7 @@ class _Now:
 def _most_alike(now: _Now, runs_dir: Path) -> tuple[Basis, list[PastRun]]:
     alike: dict[Basis, list[PastRun]] = {"models": [], "root": [], "sub": [], "any": []}
     for run in past_runs(runs_dir):
-        same_root, same_sub = run.root == now.root, run.sub == now.sub
+        same_root, same_sub = run.root == now.named[0], run.sub == now.named[1]
         for basis, fits in (("models", same_root and same_sub), ("root", same_root), ("sub", same_sub), ("any", True)):
             if fits and len(alike[basis]) < ENOUGH:  # type: ignore[index]
                 alike[basis].append(run)  # type: ignore[index]

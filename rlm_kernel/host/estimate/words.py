@@ -48,6 +48,8 @@ def dollars(amount: float) -> str:
 def time(found: Range) -> str:
     """Return a time: ``2 to 5 min``, ``20 s to 3 min``."""
     (low, low_unit), (high, high_unit) = _time(found.low), _time(found.high)
+    if (low_unit, high_unit) == ("s", "min") and found.low > 55:
+        low, low_unit = f"{found.low / 60:.0f}", "min"
     return f"{_span(low, high)} {high_unit}" if low_unit == high_unit else f"{low} {low_unit} to {high} {high_unit}"
 
 
