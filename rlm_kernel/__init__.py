@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rlm_kernel.errors import SandboxError as SandboxError
     from rlm_kernel.errors import ToolError as ToolError
     from rlm_kernel.host.completion import Completion as Completion
+    from rlm_kernel.host.estimate import Estimate as Estimate
     from rlm_kernel.host.inputs.paths import from_paths as from_paths
     from rlm_kernel.host.live import LiveRepl as LiveRepl
     from rlm_kernel.host.live import attach as attach
@@ -57,6 +58,7 @@ _HOME = {
     "Approver": "rlm_kernel.host.verify",
     "Completion": "rlm_kernel.host.completion",
     "ContextError": "rlm_kernel.errors",
+    "Estimate": "rlm_kernel.host.estimate",
     "LLMCallError": "rlm_kernel.errors",
     "LimitReached": "rlm_kernel.errors",
     "LiveRepl": "rlm_kernel.host.live",

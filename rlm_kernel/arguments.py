@@ -44,11 +44,33 @@ HELP: dict[str, tuple[type, str]] = {
 """The same options as `rlm_kernel.RLM` names them -> their type and what they are."""
 
 
+DOORS: dict[str, tuple[type, str]] = {
+    "ask_above": (
+        float,
+        "ask before a run that may cost more US dollars than this, by past runs, or an unknown sum",
+    ),
+    "show_estimate": (bool, "whether a notebook's cell says what past runs came to; by default where there are some"),
+}
+"""Options of the doors to a run, which are none of its own, with their type and what they are."""
+
+CONFIGURED = HELP | DOORS
+"""What ``%config RLMMagics`` sets."""
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add every option of a run to a parser; what is not given is ``None``."""
     for flags, text, settings in _TABLE:
         metavar = {int: "N", float: "S"}.get(settings.get("type", str), "NAME")
         parser.add_argument(*flags.split(), help=text, **{"metavar": metavar, **settings})
+
+
+def add_estimate(parser: argparse.ArgumentParser) -> None:
+    """Add ``--estimate`` and ``--ask-above``."""
+    parser.add_argument(
+        "--estimate", action="store_true", help="say how big the input is and what past runs came to; nobody is asked"
+    )
+    kind, text = DOORS["ask_above"]
+    parser.add_argument("--ask-above", help=text, metavar="USD", type=kind)
 
 
 def options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from rlm_magic.sessions import SESSIONS
 
 OWN_FLAGS = (
     "--approve",
+    "--ask-above",
     "--background",
     "--context",
+    "--estimate",
     "--expand",
     "--into",
     "--quiet",

@@ -12,7 +12,7 @@ from IPython.core.magic_arguments import MagicArgumentParser
 from IPython.utils.process import arg_split  # type: ignore[attr-defined]
 from IPython.utils.text import DollarFormatter, FullEvalFormatter
 
-from rlm_kernel.arguments import add_options
+from rlm_kernel.arguments import add_estimate, add_options
 
 PARSER = MagicArgumentParser("%rlm", description="Answer a question over an input of any size.")
 PARSER.add_argument(
@@ -46,6 +46,7 @@ PARSER.add_argument("-q", "--quiet", action="store_true", help="print the answer
 PARSER.add_argument("--resume", metavar="RUN", help="go on with a run where it ended; last is the newest")
 PARSER.add_argument("--replay", metavar="RUN", help="do the same as a run did, with no model at all")
 PARSER.add_argument("--vs-plain", metavar="N", type=int, help="ask the same in N plain calls too, and compare")
+add_estimate(PARSER)
 add_options(PARSER)
 PARSER.add_argument("question", nargs="*", help="the question, when there is no cell below")
 

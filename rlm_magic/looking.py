@@ -11,7 +11,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.display import display
 
 from rlm_kernel import RLMError, SavedRun, find, providers, runs
-from rlm_kernel.arguments import HELP
+from rlm_kernel.arguments import CONFIGURED
 from rlm_kernel.sinks.text import line as one_line
 from rlm_magic.table import Table
 
@@ -34,7 +34,7 @@ class LookingMagics(Magics):
     def __init__(self, shell: Any, rlm: Any) -> None:
         super().__init__(shell=shell)
         self._rlm = rlm
-        self._before = {name: getattr(rlm, name) for name in HELP}  # %config changes IPython's own configuration, too
+        self._before = {name: getattr(rlm, name) for name in CONFIGURED}  # %config changes IPython's own, too
 
     @line_magic
     def rlm_runs(self, line: str) -> None:
@@ -61,7 +61,7 @@ class LookingMagics(Magics):
         if line.strip():
             raise UsageError("%rlm_config shows what is set. To set: %config RLMMagics.model = 'provider/model'")
         rows = []
-        for name in HELP:
+        for name in CONFIGURED:
             if (value := getattr(self._rlm, name)) is not None:
                 source = "IPython's configuration" if self._before.get(name) == value else "%config, in this session"
                 rows.append((name, repr(value), source))

@@ -7,10 +7,11 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 from IPython.display import display
-from traitlets import Float, Integer, Unicode
+from traitlets import Bool, Float, Integer, Unicode
 
 from rlm_kernel import RLM, Approver, RLMError, Run, compare, give_names, replay, resume
-from rlm_kernel.arguments import HELP, decoding, options
+from rlm_kernel.arguments import CONFIGURED, HELP, decoding, options
+from rlm_magic import ahead
 from rlm_magic.background import BACKGROUND, check, kept
 from rlm_magic.context import find
 from rlm_magic.display import watch
@@ -18,12 +19,12 @@ from rlm_magic.line import PARSER, read
 from rlm_magic.names import NAMES
 from rlm_magic.sessions import SESSIONS
 
-TRAITS = {str: Unicode, int: Integer, float: Float}
+TRAITS = {str: Unicode, int: Integer, float: Float, bool: Bool}
 
 _Configurable: Any = type(
     "_Configurable",
     (Magics,),
-    {name: TRAITS[kind](None, allow_none=True, help=text).tag(config=True) for name, (kind, text) in HELP.items()},
+    {n: TRAITS[kind](None, allow_none=True, help=text).tag(config=True) for n, (kind, text) in CONFIGURED.items()},
 )
 """Magics with a trait for each option of a run."""
 
@@ -46,6 +47,9 @@ class RLMMagics(_Configurable):  # type: ignore[misc]
         try:
             chosen = {**self.configured(), **options(arguments)}
             context = find(arguments.context, self.shell, **decoding(chosen))
+            if arguments.estimate:
+                ahead.say(arguments, chosen, question, context)
+                return
             if arguments.background:
                 context = kept(context)
             approver = Approver() if arguments.approve else None
@@ -103,10 +107,13 @@ class RLMMagics(_Configurable):  # type: ignore[misc]
             raise UsageError(
                 "--session asks the next question in its own kernel, without --resume, --replay, --vs-plain."
             )
-        if arguments.session is not None:
-            return SESSIONS.get(arguments.session, options(arguments), chosen).stream(question, context)
         if not again:
-            return RLM(**chosen | approve).stream(question, context)
+            new = arguments.session is None
+            rlm = RLM(**chosen | approve) if new else SESSIONS.get(arguments.session, options(arguments), chosen)
+            ahead.look(self, arguments, rlm, question, context)
+            return rlm.stream(question, context)
+        if arguments.ask_above is not None:
+            raise UsageError("--ask-above needs a new run, and not --resume or --replay.")
         if len(again) > 1:
             raise UsageError("Give --resume or --replay, not both.")
         begin = {"resume": resume, "replay": replay}[again[0]]

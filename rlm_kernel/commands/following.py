@@ -57,6 +57,19 @@ def approving(arguments: argparse.Namespace) -> tuple[Approver | None, dict[str,
     return approver, {} if approver is None else {"approve": approver}
 
 
+def read_terminal(prompt: str) -> str:
+    """Ask on standard error, and read a line of a terminal; anything else may never give one.
+
+    Raises
+    ------
+    EOFError
+        Standard input is no terminal, or has ended.
+    """
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise EOFError
+    return _read(prompt)
+
+
 def _read(prompt: str) -> str:
     """Ask on standard error: standard output is for the answer."""
     print(prompt, end="", file=sys.stderr, flush=True)

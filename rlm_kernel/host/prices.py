@@ -104,6 +104,11 @@ class Prices:
         window: int | None = found and found.model.context_window
         return window
 
+    def is_free(self, model: str) -> bool:
+        """Whether calls are known to cost nothing; no list of prices is asked for that."""
+        rate = self._given.get(model)
+        return self._is_free(model) if rate is None else not any((rate.input, rate.output, rate.cache_write))
+
     def _is_free(self, model: str) -> bool:
         return model not in self._given and model.partition("/")[0] in FREE and "/" in model
 

@@ -11,6 +11,7 @@ from rlm_kernel.host import loop
 from rlm_kernel.host.bus import Bus
 from rlm_kernel.host.completion import Completion
 from rlm_kernel.host.conversation import Conversation
+from rlm_kernel.host.estimate.estimate import Estimate
 from rlm_kernel.host.live.live_repl import LiveRepl, of_conversation
 from rlm_kernel.host.options import ModelLike, Options
 from rlm_kernel.host.plain import PlainResult, plain_calls
@@ -18,7 +19,7 @@ from rlm_kernel.host.resume import begin
 from rlm_kernel.host.resume.begin import SavedLike
 from rlm_kernel.host.resume.replay import replay
 from rlm_kernel.host.run import Run
-from rlm_kernel.host.shared import CHILD_QUESTION, Shared
+from rlm_kernel.host.shared import CHILD_QUESTION, Shared, check_asked
 from rlm_kernel.host.tools import Tools
 
 T = TypeVar("T")
@@ -96,6 +97,23 @@ class RLM:
     def stream(self, question: str, context: Any = None, *, root_prompt: str | None = None) -> Run:
         """Return a run that ``async for event in`` drives; its `completion` is there when the loop has ended."""
         return self._run(question, context, root_prompt)
+
+    def estimate(self, question: str, context: Any = None, *, root_prompt: str | None = None) -> Estimate:
+        """Say how big an input is and what a run over it may come to, from past runs of this machine.
+
+        No model is asked, and a file is not read. The arguments are those of `acompletion`.
+
+        Raises
+        ------
+        ContextError
+            The input is empty, missing or cannot cross into the kernel.
+        """
+        from rlm_kernel.host.estimate.forecast import forecast
+        from rlm_kernel.host.estimate.size import measure
+
+        question, context = self._asked(question, context, root_prompt)
+        given = check_asked(self.options, question, context, goes_on=self._conversation is not None)
+        return forecast(self.options, None if given is None else measure(given, self.options))
 
     @classmethod
     def resume(cls, run: SavedLike, context: Any = None, **changes: Any) -> Completion:
@@ -229,14 +247,18 @@ class RLM:
         return of_conversation(self._conversation)
 
     def _run(self, question: str, context: Any, root_prompt: str | None) -> Run:
+        self.last = Run(self.options, *self._asked(question, context, root_prompt), self._conversation)
+        return self.last
+
+    def _asked(self, question: str, context: Any, root_prompt: str | None) -> tuple[str, Any]:
+        """Return the question and the input, however they were passed."""
         if root_prompt is not None:
             if context is not None:
                 raise RLMError("Pass root_prompt= with the input as the first argument, or a question and context=.")
             question, context = root_prompt, question
         elif context is None and not isinstance(question, str):  # as in rlms: the input, which says what to do
             question, context = CHILD_QUESTION, question
-        self.last = Run(self.options, question, context, self._conversation)
-        return self.last
+        return question, context
 
     def _check_loop(self, running: asyncio.AbstractEventLoop) -> None:
         if self._loop not in (None, running):

@@ -16,7 +16,7 @@ from typing import Any
 from rlm_kernel.errors import LimitReached, RLMError
 from rlm_kernel.events.tree import TreeBuilder
 from rlm_kernel.events.types import Event, Note, RunContinued, RunFinished, RunStarted, StopReason
-from rlm_kernel.host import engine, inputs, loop
+from rlm_kernel.host import engine, loop
 from rlm_kernel.host.answers.answer import Answer
 from rlm_kernel.host.answers.answer_type import AnswerType
 from rlm_kernel.host.bus import Bus, Sink
@@ -28,9 +28,9 @@ from rlm_kernel.host.live.found import remember
 from rlm_kernel.host.live.live_repl import LiveRepl, of_node
 from rlm_kernel.host.node import Node
 from rlm_kernel.host.options import Options
-from rlm_kernel.host.resume.again import Again, KeptInput
+from rlm_kernel.host.resume.again import Again
 from rlm_kernel.host.resume.keeping import keeping
-from rlm_kernel.host.shared import CHILD_QUESTION, Shared, Task
+from rlm_kernel.host.shared import CHILD_QUESTION, Shared, Task, check_asked
 from rlm_kernel.journal import Journal, default_runs_dir
 
 log = logging.getLogger("rlm_kernel")
@@ -65,12 +65,7 @@ class Run:
         again: Again | None = None,
         directory: Path | None = None,
     ) -> None:
-        if not isinstance(question, str) or not question.strip():
-            raise RLMError("The question is empty. Write what you want to know about the context.")
-        if not isinstance(context, KeptInput) and (context is not None or conversation is None):
-            checked = question if context is None else context
-            memory, form = options.memory_mb << 20, options.context_format
-            inputs.check(checked, memory, encoding=options.encoding, context_format=form)
+        check_asked(options, question, context, goes_on=conversation is not None)
         self.directory = directory or Path(options.runs_dir or default_runs_dir()).expanduser() / new_id()
         self.id = self.directory.name
         self.completion: Completion | None = None

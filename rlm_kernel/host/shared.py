@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.host import prompts
+from rlm_kernel.errors import RLMError
+from rlm_kernel.host import inputs, prompts
 from rlm_kernel.host.answers.answer_type import AnswerType
 from rlm_kernel.host.bus import Bus
 from rlm_kernel.host.cache import Cache
@@ -13,6 +14,7 @@ from rlm_kernel.host.models import Models
 from rlm_kernel.host.options import Options
 from rlm_kernel.host.prompts import Prompts
 from rlm_kernel.host.redaction import Redactor
+from rlm_kernel.host.resume.again import KeptInput
 from rlm_kernel.host.sandboxes.box import Box
 from rlm_kernel.host.stops import Stops
 from rlm_kernel.host.tools import Tools
@@ -81,3 +83,26 @@ class Task:
     answer_type: AnswerType | None = None
     source: str = ""
     """Code of the parent's that runs in the REPL first: functions that it gives to a child."""
+
+
+def check_asked(options: Options, question: str, context: Any, *, goes_on: bool) -> Any:
+    """Refuse what cannot be asked; return the input, which is the question where there is no other.
+
+    ``None`` is returned where the input has been checked before: a conversation ``goes_on`` with the ones it has, or
+    a journal has kept it.
+
+    Raises
+    ------
+    RLMError
+        The question is empty.
+    ContextError
+        The input can be none; see `rlm_kernel.host.inputs.check`.
+    """
+    if not isinstance(question, str) or not question.strip():
+        raise RLMError("The question is empty. Write what you want to know about the context.")
+    if isinstance(context, KeptInput) or (context is None and goes_on):
+        return None
+    checked = question if context is None else context
+    memory, form = options.memory_mb << 20, options.context_format
+    inputs.check(checked, memory, encoding=options.encoding, context_format=form)
+    return checked

@@ -14,7 +14,8 @@ from typing import Any
 
 from rlm_kernel.errors import RLMError
 from rlm_kernel.events.codec import encode, to_content, to_json
-from rlm_kernel.events.types import Event, RunResumed, RunStarted, TextDelta
+from rlm_kernel.events.types import Event, RunFinished, RunResumed, RunStarted, TextDelta
+from rlm_kernel.journal import figures
 from rlm_kernel.journal.blobs import Blobs, big_texts, put_at
 
 EVENTS_FILE = "events.jsonl"
@@ -41,6 +42,7 @@ class Journal:
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
         self._blobs = Blobs(run_dir)
+        self._counting = figures.Counting()
         self._file: FileIO | None = None
         self._unwritten = b""
         self._new_blobs: list[Path] = []
@@ -61,6 +63,9 @@ class Journal:
             self._write(file)
         except OSError as error:
             raise self._failure(error) from error
+        self._counting.apply(event)
+        if isinstance(event, RunFinished):
+            self._sum_up(event)
 
     def open(self) -> FileIO:
         """Take the journal for writing; what a writer that was killed left behind the last line is dropped."""
@@ -141,19 +146,30 @@ class Journal:
 
     def _describe(self, event: RunStarted | RunResumed) -> None:
         """Write ``run.json``, whole or not at all."""
-        file = self.run_dir / RUN_FILE
         if isinstance(event, RunStarted):
             what = {"run": event.run, "question": event.question, "started": event.time, "version": event.version}
         else:
-            what = _described(file)
+            what = _described(self.run_dir / RUN_FILE)
+            before = figures.Figures.from_json(what.pop(figures.KEY, None))
+            self._counting = figures.Counting(None if before is None else before.input_bytes)
             what |= {"run": event.run, "resumed": event.time}
             if event.question is not None:
                 what |= {"question": event.question}
             if event.forked_from is not None:
                 what |= {"forked_from": event.forked_from, "turns": event.turns}
+        self._write_description({**what, "options": event.options})
+
+    def _sum_up(self, event: RunFinished) -> None:
+        """Add to ``run.json`` what the run came to. The events tell it too, so where that fails nothing is lost."""
+        if what := _described(self.run_dir / RUN_FILE):
+            with suppress(OSError):
+                self._write_description(what | {figures.KEY: self._counting.figures(event).to_json()})
+
+    def _write_description(self, what: dict[str, Any]) -> None:
+        file = self.run_dir / RUN_FILE
         part = file.with_suffix(".part")
         with part.open("w", encoding="utf-8") as opened:
-            json.dump({**what, "options": event.options}, opened, indent=1)
+            json.dump(what, opened, indent=1)
             opened.flush()
             os.fsync(opened.fileno())
         part.replace(file)

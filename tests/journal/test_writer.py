@@ -13,6 +13,7 @@ from jupyter_core.paths import jupyter_data_dir
 from rlm_kernel.errors import RLMError
 from rlm_kernel.events import types as events
 from rlm_kernel.events.codec import to_json
+from rlm_kernel.events.values import Usage
 from rlm_kernel.journal import Journal, default_runs_dir, read
 from tests.events.stories import mystery
 
@@ -47,6 +48,7 @@ def test_the_directory_is_for_its_owner_only_and_says_what_the_run_is(tmp_path: 
     write(tmp_path / "a", *RUN)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o700
     what = json.loads((tmp_path / "a" / "run.json").read_text())
+    finished = what.pop("finished")
     assert what == {
         "run": "20260101-120000-abcdef",
         "question": "Which chapter first names the murderer, and how?",
@@ -54,6 +56,10 @@ def test_the_directory_is_for_its_owner_only_and_says_what_the_run_is(tmp_path: 
         "version": events.SCHEMA_VERSION,
         "options": {},
     }
+    end = KEPT[-1]
+    assert isinstance(end, events.RunFinished)
+    assert (finished["stop_reason"], finished["seconds"]) == (end.stop_reason, end.seconds)
+    assert Usage(**finished["usage"]) == end.usage
 
 
 def test_each_event_is_in_the_file_when_the_call_returns(tmp_path: Path) -> None:

@@ -81,6 +81,18 @@ def from_paths(
     return texts
 
 
+def text_bytes(folder: Path, encoding: str = "utf-8") -> int:
+    """Return how many bytes the files have that `from_paths` takes of a folder. Only their beginnings are read.
+
+    Raises
+    ------
+    ContextError
+        Something cannot be read.
+    """
+    files = (file for _, file in _named_files(str(folder), alone=True))
+    return sum(file.stat().st_size for file in files if not _is_binary(file, encoding))
+
+
 def _named_files(pattern: str, *, alone: bool) -> Iterator[tuple[str, Path]]:
     """Yield the files a pattern stands for, each with its key; a file named by itself has the pattern as its key."""
     path = Path(pattern).expanduser()
@@ -150,6 +162,14 @@ def _text(path: Path, encoding: str, errors: str) -> str | None:
     except UnicodeError:
         return None
     return None if "\0" in text else text
+
+
+def _is_binary(path: Path, encoding: str) -> bool:
+    try:
+        with path.open("rb") as file:
+            return "\0" in codecs.getincrementaldecoder(encoding)("replace").decode(file.read(SNIFFED_BYTES))
+    except OSError as error:
+        _unreadable(path, error)
 
 
 def _status(path: Path) -> os.stat_result | None:
