@@ -35,6 +35,7 @@ MAY_IMPORT = {
         "rlm_kernel.exports",
         "rlm_kernel.events",
         "rlm_kernel.errors",
+        "rlm_kernel.provenance.for_tree",
         "rlm_kernel.sinks.text",
         "rlm_kernel.sinks.calltree",
         "rlm_kernel.host.parse",
@@ -42,8 +43,10 @@ MAY_IMPORT = {
     "rlm_kernel/provenance": {
         "rlm_kernel.provenance",
         "rlm_kernel.events",
+        "rlm_kernel.errors",
         "rlm_kernel.journal",
         "rlm_kernel.sinks.text",
+        "rlm_kernel.sinks.calltree",
         "rlm_kernel.host.resume",
     },
     "rlm_kernel/imports": {"rlm_kernel.imports", "rlm_kernel.events", "rlm_kernel.errors"},
@@ -52,9 +55,17 @@ MAY_IMPORT = {
         "rlm_kernel.events",
         "rlm_kernel.errors",
         "rlm_kernel.exports",
+        "rlm_kernel.provenance.for_tree",
         "rlm_kernel.sinks.html",
     },
-    "rlm_magic": {"rlm_magic", "rlm_kernel.arguments", "rlm_kernel.events", "rlm_kernel.sinks", *rlm_kernel.__all__},
+    "rlm_magic": {
+        "rlm_magic",
+        "rlm_kernel.arguments",
+        "rlm_kernel.events",
+        "rlm_kernel.provenance.for_tree",
+        "rlm_kernel.sinks",
+        *rlm_kernel.__all__,
+    },
 }
 STANDARD_LIBRARY_ONLY = ("rlm_kernel/wire.py", "rlm_kernel/errors.py", "rlm_kernel/events", "rlm_kernel/host/parse.py")
 SDKS = {
