@@ -53,7 +53,7 @@ class CallTree(Hearing):
         Whether a front end has spoken.
     """
 
-    _esm = "\n".join((assets.script(), assets.static("rlm_magic", "widget.js")))
+    _esm = "\n".join((assets.script(), *(assets.static("rlm_magic", name) for name in ("keep.js", "widget.js"))))
     _css = "\n".join((assets.sheet(), assets.static("rlm_magic", "widget.css")))
     saved = Unicode("").tag(sync=True)
     key = Unicode("").tag(sync=True)

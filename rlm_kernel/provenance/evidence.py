@@ -144,7 +144,7 @@ def _root(node: ast.expr) -> set[str]:
 
 
 def _share(answer: str, text: str) -> bool:
-    """Whether one of two texts holds the other; a word or two of a long one says nothing, nor does a part of a number."""
+    """Whether one of two texts holds the other; a word or two of a long one says nothing, nor a part of a number."""
     short, long = sorted((answer, text), key=len)
     if not short or short not in long or (len(short) < 3 and short != long):
         return False

@@ -24,8 +24,8 @@ from rlm_kernel.sinks.calltree.texts import harmless
 Piece = dict[str, Any]
 
 AT_ONCE = 2_000_000
-"""An input of this many bytes, and as many characters sent, are compared without being asked: 0.15 s, where most of
-what was sent is from the input; 0.6 s where nothing is."""
+"""An input of this many bytes, and as many characters sent, are compared without being asked: 0.15 s, where what was
+sent is mostly long slices of the input; 0.6 s where nothing is, or where the input repeats itself."""
 MOST_BYTES = 500_000_000
 """Larger inputs are not loaded into this process."""
 DOCUMENTS = 30

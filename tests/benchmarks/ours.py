@@ -33,7 +33,7 @@ from rlm_kernel.host.providers import OnText, Reply
 from rlm_kernel.host.sandboxes.box import Box, BoxOptions
 from rlm_kernel.host.session import Serve, Session
 from rlm_kernel.journal import Journal
-from tests.benchmarks import inputs, processes, scripts, worker
+from tests.benchmarks import inputs, processes, reading, scripts, worker
 from tests.benchmarks.worker import Samples
 
 QUESTION = "What is the answer?"
@@ -334,7 +334,7 @@ def main() -> None:
                 call.__name__: call
                 for call in (
                     *(start, child, cell, bridge, sub_call, sub_call_served, sdk),
-                    *(batch, turns, tree, journal, fold, context, memory, imports),
+                    *(batch, turns, tree, journal, fold, context, reading.coverage, memory, imports),
                 )
             }
         )

@@ -70,7 +70,7 @@ def check_both(page: Page, tree: Locator) -> None:
     expect(row(tree, "Cell 1, variable")).to_be_visible()
     expect(row(tree, "Cell 2, answers")).to_be_visible()
     expect(tree.locator(".led [role=status]")).to_have_text(
-        "2 cells and 3 calls; the answer has the words of 1. Only these are shown now."
+        "2 cells and 3 calls; the answer quotes 1 of these calls. Only these rows are shown now."
     )
     tree.locator(".show").select_option("all")
     expect(why).to_have_attribute("aria-pressed", "false")

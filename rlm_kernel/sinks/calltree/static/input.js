@@ -18,6 +18,7 @@ class Input {
     this.marks = el("div", { class: "dim marks" });
     this.list = el("div", { class: "strips" });
     this.tip = el("div", { class: "tip", hidden: "" });
+    this.probe = el("i", { class: "probe", hidden: "" });
     this.told = el("div", { class: "dim", role: "status" });
     this.legend = el(
       "div", { class: "legend dim", title: HINT },
@@ -25,7 +26,7 @@ class Input {
     );
     section.replaceChildren(
       el("div", { class: "bar" }, el("h2", {}, "Input"), this.said, this.button), this.legend, this.list, this.told,
-      this.marks, this.tip,
+      this.marks, this.tip, this.probe,
     );
     new ResizeObserver(() => section.clientWidth === this.width || this.draw()).observe(section);
     for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
@@ -111,7 +112,7 @@ class Input {
   draw() {
     this.width = this.section.clientWidth;
     if (!this.width || !this.strips.length) return;
-    const colours = Object.fromEntries(SHADES.map((key) => [key, colourOf(this.section, key)]));
+    const colours = Object.fromEntries(SHADES.map((key) => [key, colourOf(this.probe, key)]));
     for (const strip of this.strips) strip.draw(colours);
   }
 }

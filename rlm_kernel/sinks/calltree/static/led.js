@@ -11,7 +11,7 @@ const UNKNOWN = "Nothing in the cells' code shows what led to this answer.";
 /** The rows that led to the answer: index -> one of `WHY`. It is worked out once for what the kernel has said. */
 function ledTo(model) {
   const { led } = model.run;
-  if (model.led?.said === led) return model.led.rows;
+  if (model.led && model.led.said === led) return model.led.rows;
   const rows = new Map();
   model.led = { said: led, rows };
   const cells = new Set(led?.cells.map(String));
@@ -26,6 +26,11 @@ function ledTo(model) {
     }
   }
   return rows;
+}
+
+/** How it is known that a row led to the answer, in a word and in a sentence; both are empty where it did not. */
+function whyOf(model, row) {
+  return WHY[ledTo(model).get(row.index)] ?? ["", ""];
 }
 
 /** The run or the child that a turn or a cell is of. */
@@ -61,7 +66,7 @@ class Led {
     }
     const first = (why) => app.model.inOrder().find((row) => rows.get(row.index) === why);
     app.showOnly(this.on ? "all" : "led");
-    app.choose(this.on ? first("quoted") ?? app.model.inOrder().findLast((row) => rows.get(row.index) === "answered") : app.tree.row);
+    app.choose(this.on ? first("quoted") ?? first("answered") : app.tree.row);
   }
 
   update() {
@@ -71,8 +76,8 @@ class Led {
     const count = (amount, noun, many = `${noun}s`) => `${number(amount)} ${amount === 1 ? noun : many}`;
     const calls = all.filter((why) => why === "quoted" || why === "asked").length;
     const quoted = all.filter((why) => why === "quoted").length;
-    const words = quoted ? `; the answer has the words of ${number(quoted)}` : "";
+    const words = quoted ? `; the answer quotes ${number(quoted)} of these calls` : "";
     const asked = calls ? ` and ${count(calls, "call")}${words}` : "";
-    this.said.textContent = on ? `${count(all.length - calls, "cell")}${asked}. Only these are shown now.` : "";
+    said(this.said, on ? `${count(all.length - calls, "cell")}${asked}. Only these rows are shown now.` : "");
   }
 }

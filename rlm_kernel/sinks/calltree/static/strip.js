@@ -2,7 +2,7 @@
 
 const STRIP_HEIGHT = 20;
 const MARK_HEIGHT = 5; // below, where the chosen row's parts are marked
-const LEAST_PIXELS = 2; // a part of a very long text is still to be seen
+const LEAST_PIXELS = 3; // a part of a very long text is still to be seen
 const NEAR_PIXELS = 3;
 
 /** The parts of a text from its beginning to its end, those that nobody read among them. */
@@ -175,6 +175,9 @@ class Strip {
   bar(paint, part) {
     const height = Math.max(3, Math.round((STRIP_HEIGHT * part.read) / (part.end - part.start)));
     paint.fillStyle = this.colours[`read${Math.max(1, Math.min(4, Math.round(part.times)))}`];
-    paint.fillRect(this.left(part), STRIP_HEIGHT - height, this.wide(part), height);
+    const box = [this.left(part), STRIP_HEIGHT - height, this.wide(part), height];
+    const air = box[2] < 2 * LEAST_PIXELS ? 1 : 0; // what is narrow stands apart from the lines
+    paint.clearRect(box[0] - air, box[1], box[2] + 2 * air, height);
+    paint.fillRect(...box);
   }
 }

@@ -101,7 +101,7 @@ class Tree {
     const level = list ? 0 : row.level;
     const [said, came] = words(this.model, row);
     const opens = !list && row.children.length > 0;
-    const why = MARKING.has(this.view.show) ? WHY[ledTo(this.model).get(row.index)]?.[0] ?? "" : "";
+    const why = MARKING.has(this.view.show) ? whyOf(this.model, row)[0] : "";
     const used = [tokens(row.whole), tokens(row.own), cost(row.whole), cost(row.own)];
     const [state, silent] = [row.state === "ok" ? "" : row.state, idle(row)];
     const figures = [used[0] && `${used[0]} tokens`, this.model.priced && used[2], duration(took(row)), silent];
@@ -141,7 +141,7 @@ class Tree {
       "span",
       { class: "name" },
       twisty, el("i", { class: "sign" }, SIGNS[row.state] ?? "✗"), el("b", {}, name(row)),
-      why ? el("small", { class: `why ${why}` }, why) : null,
+      why ? el("small", { class: `why ${why}`, title: whyOf(this.model, row)[1] }, why) : null,
       el("bdi", { class: "said" }, said), came ? el("span", { class: "came" }, "→ ", el("bdi", {}, came)) : null, below,
     );
     title.style.paddingInlineStart = `${6 + level * 18}px`;
