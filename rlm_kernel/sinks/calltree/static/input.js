@@ -2,7 +2,7 @@
 
 const SHADES = ["read1", "read2", "read3", "read4", "unread", "ink", "dim"];
 const KEYS = [["unread", "no model read this"], ["read1", "read once"], ["read2", "twice"], ["read3", "3 times"], ["read4", "more often"]];
-const HINT = "From its first character to its last. Only what was sent word for word counts: code may have searched all of it.";
+const HINT = "Only what was sent word for word counts; code may have searched all of it.";
 
 class Input {
   /** `choose` shows rows; `reading` asks the kernel to compare, where there is one: its `can`, `ask()` and `busy`. */
@@ -21,8 +21,8 @@ class Input {
     this.probe = el("i", { class: "probe", hidden: "" });
     this.told = el("div", { class: "dim", role: "status" });
     this.legend = el(
-      "div", { class: "legend dim", title: HINT },
-      ...KEYS.map(([kind, text]) => el("span", { class: `key ${kind}` }, text)),
+      "div", { class: "keys dim" },
+      ...KEYS.map(([kind, text]) => el("span", { class: `key ${kind}` }, text)), el("span", { class: "hint" }, HINT),
     );
     section.replaceChildren(
       el("div", { class: "bar" }, el("h2", {}, "Input"), this.said, this.button), this.legend, this.list, this.told,
