@@ -19,6 +19,7 @@ from traitlets import Bool, Unicode
 from rlm_kernel import Run
 from rlm_kernel.events.tree import Tree
 from rlm_kernel.events.types import Event
+from rlm_kernel.provenance.for_tree import Reading, led
 from rlm_kernel.sinks.calltree import assets
 from rlm_kernel.sinks.calltree.deltas import Deltas, Room
 from rlm_magic.hearing import Hearing
@@ -54,7 +55,7 @@ class CallTree(Hearing):
         Whether a front end has spoken.
     """
 
-    _esm = "\n".join((assets.script(), assets.static("rlm_magic", "widget.js")))
+    _esm = "\n".join((assets.script(), *(assets.static("rlm_magic", name) for name in ("keep.js", "widget.js"))))
     _css = "\n".join((assets.sheet(), assets.static("rlm_magic", "widget.css")))
     saved = Unicode("").tag(sync=True)
     key = Unicode("").tag(sync=True)
@@ -66,6 +67,7 @@ class CallTree(Hearing):
         self.heard = False
         self._run = run
         self._deltas = Deltas()
+        self._reading = Reading(run.directory)
         self._lock = threading.Lock()
         self._sent = self._saved = 0
         self._changed = True
@@ -100,6 +102,7 @@ class CallTree(Hearing):
     def save(self) -> None:
         """Put all there is into the widget's state."""
         with self._lock:
+            self._look()
             self._tell()
             self._saved = self._sent
             state = {"n": self._sent, "piece": self._deltas.whole(time.time(), Room(SAVED_CHARACTERS))}
@@ -107,8 +110,29 @@ class CallTree(Hearing):
 
     def _fold(self) -> None:
         while self._waiting:
-            self._deltas.apply(self._waiting.popleft())
+            event = self._waiting.popleft()
+            self._deltas.apply(event)
+            self._reading.apply(event)
             self._changed = True
+
+    def _look(self) -> None:
+        """When the run has ended, look up what led to the answer and what was read: what takes time, when asked to."""
+        self._fold()
+        rows, found = self._deltas.rows, self._deltas.found
+        if found or rows.tree.state == "running":
+            return
+        found |= {"led": led(rows.tree) if rows.tree.answer else None, "input": self._reading.at_once(rows.moments)}
+        self._changed = True
+
+    def _read(self) -> None:
+        """Compare an input that is too large for doing so at once. Nothing changes any more: the run has ended."""
+        found = self._deltas.found
+        if "bytes" not in (found.get("input") or {}):
+            return
+        read = self._reading.read(self._deltas.rows.moments)
+        with self._lock:
+            found["input"], self._changed = read, True
+        self.save()
 
     def _tell(self) -> int:
         """Send what has changed; return how many characters that were."""
@@ -141,6 +165,8 @@ class CallTree(Hearing):
                 with self._lock:
                     text, missing = self._deltas.text(index, TEXT_CHARACTERS)
                 self._say("text", index=index, text=text, missing=missing)
+            case {"type": "read"}:
+                self._read()
             case {"type": "stop", "node": None}:
                 self._run.cancel()
                 self._say("stopping", node=None)

@@ -39,6 +39,7 @@ MAY_IMPORT = {
         "rlm_kernel.exports",
         "rlm_kernel.events",
         "rlm_kernel.errors",
+        "rlm_kernel.provenance.for_tree",
         "rlm_kernel.sinks.text",
         "rlm_kernel.sinks.calltree",
         "rlm_kernel.host.parse",
@@ -46,8 +47,10 @@ MAY_IMPORT = {
     "rlm_kernel/provenance": {
         "rlm_kernel.provenance",
         "rlm_kernel.events",
+        "rlm_kernel.errors",
         "rlm_kernel.journal",
         "rlm_kernel.sinks.text",
+        "rlm_kernel.sinks.calltree",
         "rlm_kernel.host.resume",
     },
     "rlm_kernel/imports": {"rlm_kernel.imports", "rlm_kernel.events", "rlm_kernel.errors"},
@@ -56,9 +59,17 @@ MAY_IMPORT = {
         "rlm_kernel.events",
         "rlm_kernel.errors",
         "rlm_kernel.exports",
+        "rlm_kernel.provenance.for_tree",
         "rlm_kernel.sinks.html",
     },
-    "rlm_magic": {"rlm_magic", "rlm_kernel.arguments", "rlm_kernel.events", "rlm_kernel.sinks", *rlm_kernel.__all__},
+    "rlm_magic": {
+        "rlm_magic",
+        "rlm_kernel.arguments",
+        "rlm_kernel.events",
+        "rlm_kernel.provenance.for_tree",
+        "rlm_kernel.sinks",
+        *rlm_kernel.__all__,
+    },
 }
 STANDARD_LIBRARY_ONLY = (
     "rlm_kernel/wire.py",

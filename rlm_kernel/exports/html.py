@@ -19,6 +19,7 @@ from string import Template
 from rlm_kernel.events.tree import Tree
 from rlm_kernel.events.types import Event
 from rlm_kernel.events.values import Usage
+from rlm_kernel.provenance.for_tree import Reading, led
 from rlm_kernel.sinks.calltree import assets
 from rlm_kernel.sinks.calltree.drawing import seconds as number
 from rlm_kernel.sinks.calltree.rows import Rows, page
@@ -37,7 +38,7 @@ _IN_SCRIPT = {ord(sign): f"\\u{ord(sign):04x}" for sign in _ESCAPED}
 _ENDINGS = {"answered": "ok", "error": "bad", None: "running"}
 
 
-def to_html(events: Iterable[Event]) -> str:
+def to_html(events: Iterable[Event], reading: Reading | None = None) -> str:
     """Return a run, or any first part of one, as a whole HTML document.
 
     It shows the question, the answer, the totals, a timeline and the call tree with every prompt, reply, cell, output
@@ -48,14 +49,18 @@ def to_html(events: Iterable[Event]) -> str:
     ----------
     events
         The run's events in order, as the journal gives them.
+    reading
+        Looks up what was read of the input, if that is to be on the page too.
     """
     rows = Rows()
     for event in events:
         rows.apply(event)
+        if reading is not None:
+            reading.apply(event)
     tree, script, style = rows.tree, _script(), _style()
     return Template(_static("page.html")).substitute(
         answer=_answer(tree),
-        data=_embedded("\n".join(_data(rows))),
+        data=_embedded("\n".join(_data(rows, reading))),
         ending=_ENDINGS.get(tree.stop_reason, "warn"),
         models=_models(tree),
         question=_text(tree.question) or "(no question)",
@@ -147,9 +152,15 @@ def _block(form: str, content: str) -> str:
     return f'<script class="data" type="application/jsonl" data-form="{form}">{content}</script>'
 
 
-def _data(rows: Rows) -> Iterator[str]:
+def _data(rows: Rows, reading: Reading | None) -> Iterator[str]:
     """Yield lines of JSON that UTF-8 can hold."""
-    about = {"question": harmless(rows.tree.question), "seconds": number(rows.moments.last)}
+    tree, read = rows.tree, None if reading is None or not reading.bytes else reading.read(rows.moments)
+    about = {
+        "question": harmless(tree.question),
+        "seconds": number(rows.moments.last),
+        **({"led": led(tree)} if tree.answer else {}),
+        **({"input": read} if read and "documents" in read else {}),
+    }
     for piece in ({"run": about}, *page(rows)):
         yield json.dumps(piece, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 

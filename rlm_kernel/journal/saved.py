@@ -109,6 +109,8 @@ class SavedRun:
     def export(self, format: str) -> str:  # noqa: A002 - the word that people look for
         """Return the run in another form: ``html``, ``notebook``, ``markdown``, ``viewer`` or ``chat``.
 
+        A page (``html``) also shows what was read of the input, where that is still there.
+
         Raises
         ------
         OptionError
@@ -116,6 +118,11 @@ class SavedRun:
         """
         from rlm_kernel.exports import export
 
+        if format == "html":
+            from rlm_kernel.exports.html import to_html
+            from rlm_kernel.provenance.for_tree import Reading
+
+            return to_html(self.events(), Reading(self.directory))
         return str(export(self.events(), format))
 
     def to_notebook(self) -> NotebookNode:

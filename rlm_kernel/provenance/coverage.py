@@ -2,73 +2,16 @@
 
 from __future__ import annotations
 
-import bisect
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rlm_kernel.events.types import CallRequested, Event, ModelRequested
+from rlm_kernel.events.types import Event
+from rlm_kernel.provenance import shown
+from rlm_kernel.provenance.documents import READERS, Document, Span
 from rlm_kernel.provenance.matching import Matcher
-
-READERS = 100
-"""That a span names; more are counted."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """A part of a document, in characters: how often it was read, and by whom, the first `READERS` node ids."""
-
-    start: int
-    end: int
-    times: int
-    readers: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Document:
-    """What of one text of the input was read.
-
-    Attributes
-    ----------
-    name
-        A path, a key or a number; empty where the input is one text.
-    length
-        Characters.
-    spans
-        What was read, in order; the rest was not.
-    """
-
-    name: str
-    length: int
-    spans: tuple[Span, ...] = ()
-
-    @property
-    def read(self) -> int:
-        """Characters that some model has read."""
-        return sum(span.end - span.start for span in self.spans)
-
-    @property
-    def unread(self) -> list[tuple[int, int]]:
-        """The parts that nobody read: start and end."""
-        ends = [0, *(span.end for span in self.spans)]
-        starts = [*(span.start for span in self.spans), self.length]
-        return [(end, start) for end, start in zip(ends, starts, strict=True) if start > end]
-
-    def at(self, place: int) -> Span | None:
-        """Return the part that holds a character; ``None`` where nobody has read it."""
-        number = bisect.bisect_right(self.spans, place, key=lambda span: span.start) - 1
-        return self.spans[number] if number >= 0 and place < self.spans[number].end else None
-
-    def strip(self, width: int) -> list[float]:
-        """Return how often each of ``width`` equal parts was read, on average over its characters."""
-        sums, size = [0.0] * width, self.length / width
-        for span in self.spans:
-            first, last = int(span.start / size), min(int((span.end - 1) / size), width - 1)
-            for part in range(first, last + 1):
-                overlap = min(span.end, (part + 1) * size) - max(span.start, part * size)
-                sums[part] += span.times * overlap
-        return [total / size for total in sums]
+from rlm_kernel.sinks.calltree.moments import Moments
 
 
 @dataclass(frozen=True)
@@ -94,19 +37,18 @@ class Coverage:
     @property
     def share(self) -> float:
         """The part of the input that some model has read, from 0 to 1."""
-        return sum(document.read for document in self.documents) / max(self.length, 1)
+        return shown.share(self.documents)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        from rlm_kernel.provenance import shown
-
-        return {"text/plain": shown.text(self), "text/html": shown.html(self)}
+        return {"text/plain": shown.text(self.documents), "text/html": shown.html(self.documents)}
 
 
 def coverage_of(events: Iterable[Event], context: Any) -> Coverage:
     """Compare what models were told with the input.
 
     What counts is what was sent word for word: prompts of sub-calls, and what root models saw of it, in outputs and
-    previews. What code has looked at, and what it has changed before it sent it, does not.
+    previews. What code has looked at, and what it has changed before it sent it, does not; nor does a call that a
+    hook has refused.
 
     Parameters
     ----------
@@ -115,10 +57,18 @@ def coverage_of(events: Iterable[Event], context: Any) -> Coverage:
     context
         Its input: text, or a list or mapping with texts in it, at any depth.
     """
+    moments = Moments()
+    for event in events:
+        moments.apply(event)
+    return coverage_in(moments, context)
+
+
+def coverage_in(moments: Moments, context: Any) -> Coverage:
+    """Do the same for a run that was followed: of one that was resumed, for its last attempt, as its tree shows it."""
     named = [(name, text) for name, text in texts(context) if text]
     matcher = Matcher([text for _, text in named])
     reads: list[list[tuple[int, int, str]]] = [[] for _ in named]
-    for reader, sent in _sent(events):
+    for reader, sent in sent_in(moments):
         for number, start, end in matcher.find(sent):
             reads[number].append((start, end, reader))
     documents = (
@@ -141,14 +91,15 @@ def texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield from texts(one, f"{name}/{key}" if name else str(key))
 
 
-def _sent(events: Iterable[Event]) -> Iterator[tuple[str, str]]:
-    """Yield what models were told: the node that read it, and the text."""
-    for event in events:
-        if isinstance(event, ModelRequested):
-            for message in event.messages:
-                yield event.node, message.content
-        elif isinstance(event, CallRequested) and event.kind == "llm":
-            yield event.call, event.prompt
+def sent_in(moments: Moments) -> Iterator[tuple[str, str]]:
+    """Yield what models were told: the id of the node that read it, and the text."""
+    for (_, node, *_), messages in moments.messages.items():
+        for _, content in messages:
+            yield str(node), content
+    for call in moments.tree.root.walk():
+        was_refused = any(check.when == "before" and check.verdict == "refuse" for check in call.checks)
+        if call.kind == "llm" and not was_refused:
+            yield call.id, call.question
 
 
 def _spans(text: str, reads: Sequence[tuple[int, int, str]]) -> Iterator[Span]:

@@ -33,8 +33,9 @@ def coverage(run: str | Path | SavedRun, context: Any = None) -> Coverage:
     """
     saved = find(run)
     if context is None:
-        inputs = loaded_inputs(saved, recording(saved.events()))
-        context = inputs[0] if len(inputs) == 1 else inputs
+        past = recording(saved.events())
+        inputs = loaded_inputs(saved, past)
+        context = inputs[0] if len(inputs) == 1 else dict(zip(past.inputs, inputs, strict=True))
     return coverage_of(saved.events(), context)
 
 

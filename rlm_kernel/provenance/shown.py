@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
+from rlm_kernel.provenance.documents import Document
 from rlm_kernel.sinks.text import line
-
-if TYPE_CHECKING:
-    from rlm_kernel.provenance.coverage import Coverage, Document
 
 WIDTH = 60
 """Parts of a strip."""
@@ -22,29 +19,34 @@ _STEPS = 4
 """Of darkness: read once is half, and four times or more is all."""
 
 
-def text(coverage: Coverage) -> str:
+def text(documents: Sequence[Document]) -> str:
     """Return it for a terminal."""
-    rows = [f"{document_line(document)}\n{_bars(document)}" for document in _listed(coverage)]
-    return "\n".join([summary(coverage), *rows, *_more(coverage)])
+    rows = [f"{document_line(document)}\n{_bars(document)}" for document in _listed(documents)]
+    return "\n".join([summary(documents), *rows, *_more(documents)])
 
 
-def html(coverage: Coverage) -> str:
+def html(documents: Sequence[Document]) -> str:
     """Return it for a notebook. Names are text; there is no script."""
     rows = "".join(
         f'<div style="margin:4px 0"><div>{escape(document_line(document))}</div>{"".join(_strip(document))}</div>'
-        for document in _listed(coverage)
+        for document in _listed(documents)
     )
-    more = "".join(f"<div>{escape(one)}</div>" for one in _more(coverage))
-    return f'<div dir="auto"><b>{escape(summary(coverage))}</b>{rows}{more}</div>'
+    more = "".join(f"<div>{escape(one)}</div>" for one in _more(documents))
+    return f'<div dir="auto"><b>{escape(summary(documents))}</b>{rows}{more}</div>'
 
 
-def summary(coverage: Coverage) -> str:
+def share(documents: Sequence[Document]) -> float:
+    """Return the part of an input that some model has read, from 0 to 1."""
+    return sum(document.read for document in documents) / max(sum(document.length for document in documents), 1)
+
+
+def summary(documents: Sequence[Document]) -> str:
     """Return one line on all of it."""
-    if not coverage.documents:
+    if not documents:
         return "The input has no text."
-    number = len(coverage.documents)
+    number, length = len(documents), sum(document.length for document in documents)
     where = "" if number == 1 else f" in {number:,} texts"
-    return f"{_percent(coverage.share)} of {coverage.length:,} characters{where} were read by a model."
+    return f"{_percent(share(documents))} of {length:,} characters{where} were read by a model."
 
 
 def document_line(document: Document) -> str:
@@ -63,15 +65,14 @@ def _percent(share: float) -> str:
     return f"{99.9 if shown == 100 and share < 1 else shown:g} %"
 
 
-def _listed(coverage: Coverage) -> list[Document]:
-    documents = coverage.documents
+def _listed(documents: Sequence[Document]) -> list[Document]:
     if len(documents) <= DOCUMENTS:
         return list(documents)
     return sorted(documents, key=lambda document: -document.read)[:DOCUMENTS]
 
 
-def _more(coverage: Coverage) -> list[str]:
-    more = len(coverage.documents) - DOCUMENTS
+def _more(documents: Sequence[Document]) -> list[str]:
+    more = len(documents) - DOCUMENTS
     return [f"{more:,} more texts, of which less was read"] if more > 0 else []
 
 

@@ -73,8 +73,8 @@ class Session {
 
   /** When all is there and the kernel lives, keep it in the notebook. */
   async keep() {
-    if (!this.live || !this.final || this.kept) return;
-    this.kept = true;
+    if (!this.live || !this.final || this.kept === this.final) return;
+    this.kept = this.final;
     try {
       await keep(this.widget);
     } catch (error) {
@@ -89,6 +89,7 @@ class Session {
 
   take({ n, piece }) {
     this.n = n;
+    this.reading = false;
     if (piece.new) {
       this.model = new Model();
       this.asked.clear();
@@ -106,13 +107,13 @@ class Session {
     if (!saved) return;
     const state = await unpacked(saved);
     if (state.n > this.n) this.take(state);
-    this.final = !state.piece.run.running;
+    this.final = state.piece.run.running ? 0 : state.n;
     await this.keep();
   }
 
   lost() {
     if (!this.live) return;
-    this.live = false;
+    this.live = this.reading = false;
     this.model.run.now = undefined;
     this.tell(this.model.run.running ? "The kernel is gone: this is what the run had come to." : "");
     for (const view of this.views) view.say();
@@ -125,6 +126,12 @@ class Session {
       this.asked.add(index);
       this.send({ type: "text", index });
     }
+  }
+
+  /** Have the input compared with what models were sent. */
+  read() {
+    this.reading = true;
+    this.send({ type: "read" });
   }
 
   /** Stop a call, or the run (`null`). Where the kernel does not hear it, it can still be interrupted. */
@@ -177,7 +184,7 @@ class View {
     }
     place.replaceChildren(this.element);
     this.ticking = setInterval(() => this.tick(), 1000);
-    this.theme = new MutationObserver(() => this.app?.timeline.refresh());
+    this.theme = new MutationObserver(() => [this.app?.timeline.refresh(), this.app?.input.draw()]);
     this.theme.observe(document.body, { attributeFilter: ["class", "data-jp-theme-name"] });
     this.take(session.model, session.model.rows);
   }
@@ -194,8 +201,8 @@ class View {
 
   take(model, rows) {
     if (model.rows.length && model !== this.app?.model) {
-      const host = { ask: (indexes) => this.session.ask(indexes), stop: (row) => this.stopButton(row) };
-      this.app = new App(model, this.space, host);
+      this.app = new App(model, this.space, this.host());
+      this.shownResult = null;
       this.follows = model.run.running;
     } else if (rows.length) this.app.take(rows);
     if (this.follows) this.follow(model, rows);
@@ -241,7 +248,8 @@ class View {
     this.stop.hidden = !(run.running && live);
     said(this.told, run.running ? told ?? "" : "");
     this.sayFigures(model);
-    const key = `${run.answer}${run.error}`;
+    this.app?.told();
+    const key = `${run.answer}${run.error}${Boolean(run.led)}`;
     if (key === this.shownResult) return;
     this.shownResult = key;
     const more = run.answer_cut ? `\n… ${number(run.answer_cut)} more characters: in the first row` : "";
@@ -249,6 +257,14 @@ class View {
       ...(run.answer ? [el("div", { class: "answer", dir: "auto" }, run.answer + more)] : []),
       ...(run.error ? [el("div", { class: "failure", dir: "auto" }, run.error)] : []),
     );
+    if (run.answer && run.led && this.app) new Led(this.app, this.result.firstChild);
+  }
+
+  /** What the tree may ask of the kernel. */
+  host() {
+    const { session } = this;
+    const reading = { get can() { return session.live; }, get busy() { return session.reading; }, ask: () => session.read() };
+    return { ask: (indexes) => session.ask(indexes), stop: (row) => this.stopButton(row), reading };
   }
 
   sayFigures({ run, rows }) {
@@ -283,32 +299,6 @@ async function unpacked(packed) {
   const held = [];
   for await (const line of lines([{ form: "gzip", text: () => packed, done() {} }], breather(), () => {})) held.push(line);
   return JSON.parse(held.join("\n"));
-}
-
-/** Change a text only when it is another one: a screen reader would say it again. */
-function said(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-/** Keep the widget's state in the notebook, where the front end lets us: JupyterLab only does so if told to. */
-async function keep(widget) {
-  const manager = widget.widget_manager;
-  const notebook = manager?.context?.model;
-  if (!notebook?.setMetadata || !manager.get_state) return;
-  const type = "application/vnd.jupyter.widget-state+json";
-  const { state } = await manager.get_state({ drop_defaults: true });
-  const own = widget.get("key");
-  const layout = String(state[own]?.state.layout).replace("IPY_MODEL_", "");
-  const before = notebook.getMetadata("widgets")?.[type]?.state ?? {};
-  if (before[own]?.state.saved === state[own]?.state.saved) return;
-  const outputs = JSON.stringify(notebook.toJSON().cells);
-  if (!outputs.includes(own)) return; // its cell was run again, or is gone, while the run went on in the background
-  const kept = Object.entries(before).filter(([id, each]) => {
-    const tree = each.state._anywidget_id === state[own]?.state._anywidget_id;
-    return !tree || outputs.includes(id); // trees of earlier runs of the cell are in nobody's output
-  });
-  const all = { ...Object.fromEntries(kept), [own]: state[own], ...(state[layout] ? { [layout]: state[layout] } : {}) };
-  notebook.setMetadata("widgets", { [type]: { version_major: 2, version_minor: 0, state: all } });
 }
 
 export default () => {

@@ -321,6 +321,22 @@ MEASUREMENTS = (
     _context(GB, "str", (at_most(1.5, "1.5 s"),), (at_most(2.2 * GB, "2.2 GB"),)),
     _context(GB, "Path", (at_most(1.5, "1.5 s"),), (at_most(2.2 * GB, "2.2 GB"),)),
     Measurement(
+        name="coverage",
+        section=INPUTS,
+        how=(
+            "What `coverage` does: an index of 100 MB of ASCII text that does not repeat, then 10,000 prompts, each a "
+            "short question with 10,000 characters of it, from all over it; each has to be found whole."
+        ),
+        call="coverage",
+        arguments={"characters": 100 * MB, "prompts": 10_000, "length": 10_000},
+        rows=(
+            Row("what was read of 100 MB: the index", "index"),
+            Row("... matching 10,000 prompts of 10,000 characters", "match"),
+        ),
+        repetitions=5,
+        sides=(OURS,),
+    ),
+    Measurement(
         name="memory",
         section=SIZE,
         how=(

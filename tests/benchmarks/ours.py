@@ -33,7 +33,7 @@ from rlm_kernel.host.providers import OnText, Reply
 from rlm_kernel.host.sandboxes.box import Box, BoxOptions
 from rlm_kernel.host.session import Serve, Session
 from rlm_kernel.journal import Journal
-from tests.benchmarks import inputs, processes, scripts, worker
+from tests.benchmarks import inputs, processes, reading, scripts, worker
 from tests.benchmarks.notebook import notebook
 from tests.benchmarks.worker import Samples
 
@@ -335,7 +335,7 @@ def main() -> None:
                 call.__name__: call
                 for call in (
                     *(start, child, cell, bridge, sub_call, sub_call_served, sdk),
-                    *(batch, turns, tree, journal, fold, notebook, context, memory, imports),
+                    *(batch, turns, tree, journal, fold, notebook, context, reading.coverage, memory, imports),
                 )
             }
         )

@@ -6,21 +6,28 @@ import base64
 import gzip
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rlm_kernel import RLM, Completion, ScriptedModel, journal
 from rlm_kernel.events.types import Event
 from rlm_kernel.events.values import Usage
+from rlm_kernel.provenance import for_tree
 from rlm_magic import widget
 from rlm_magic.pace import Pace
 from rlm_magic.widget import CallTree
 from tests.events.stories import began, call, cell, ended, mystery, numbered, turn
+from tests.host.script import cell as reply_of
+from tests.host.script import done
 from tests.sinks.test_calltree import View, whole
 
 
 class Stopped:
     """A run that only notes what was asked of it."""
+
+    directory = Path("/nowhere")
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -171,3 +178,54 @@ def test_a_message_that_makes_no_sense_is_not_heard(message: dict[str, Any]) -> 
 def test_a_text_that_is_not_there_is_empty(index: int) -> None:
     (answer,) = told(mystery()).hear(type="text", index=index)
     assert answer["text"] == ""
+
+
+def looked_at(completion: Completion) -> Told:
+    """A widget that has followed a run of the journal."""
+    run = Stopped()
+    run.directory = completion.run_dir
+    tree = Told(run)
+    for event in journal.read(completion.run_dir):
+        tree.apply(event)
+        tree.update()
+        assert not tree._deltas.found, "nothing is looked up while the run goes on"
+    tree.save()
+    return tree
+
+
+async def answered() -> Completion:
+    text = " ".join(f"{n} ships lay in the harbour on day {n}." for n in range(100))
+    asks = reply_of("found = llm_query('How many?' + context[500:1500])")
+    return await RLM(
+        ScriptedModel([asks, done("found")]), sub_model=ScriptedModel(lambda messages: "40 ships", name="sub")
+    ).acompletion("How many ships?", text)
+
+
+async def test_what_led_to_the_answer_and_what_was_read_are_in_the_last_change_and_in_the_state() -> None:
+    tree = looked_at(await answered())
+    last = [message["piece"]["run"] for message in tree.messages if message["type"] == "delta"][-1]
+    saved = unpacked(tree.saved)["piece"]["run"]
+    assert last == saved
+    assert saved["led"] == {"cells": [["0", 1], ["0", 2]], "quoted": ["0.1"]}
+    (document,) = saved["input"]["documents"]
+    ((start, end, *_),) = [part for part in document["parts"] if saved["input"]["readers"].index("0.1") in part[5]]
+    assert (start, end) == (500, 1500)
+
+
+async def test_a_large_input_is_compared_when_a_front_end_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(for_tree, "AT_ONCE", 100)
+    tree = looked_at(await answered())
+    assert unpacked(tree.saved)["piece"]["run"]["input"].keys() == {"bytes"}
+    said = tree.hear(type="read")
+    assert [message["type"] for message in said] == ["delta"]
+    assert "documents" in said[0]["piece"]["run"]["input"]
+    assert unpacked(tree.saved)["piece"]["run"] == said[0]["piece"]["run"]
+    assert tree.hear(type="read") == [], "it is there"
+
+
+def test_there_is_nothing_to_read_while_a_run_goes_on_and_without_an_input() -> None:
+    for stream in (mystery()[:12], mystery()):
+        tree = told(stream)
+        before = tree.saved
+        assert tree.hear(type="read") == []
+        assert tree.saved == before

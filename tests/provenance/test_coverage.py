@@ -13,7 +13,8 @@ from rlm_kernel import RLM, ScriptedModel
 from rlm_kernel.events import types as events
 from rlm_kernel.events.types import Event
 from rlm_kernel.events.values import Message
-from rlm_kernel.provenance.coverage import Document, Span, coverage_of, texts
+from rlm_kernel.provenance.coverage import coverage_of, texts
+from rlm_kernel.provenance.documents import Document, Span
 from rlm_kernel.provenance.matching import BLOCK, Matcher
 from tests.host.script import cell, done
 

@@ -71,3 +71,9 @@ async def test_names_of_loops_inside_expressions_and_functions_are_their_own() -
     )
     assert found.cells == (("0", 1), ("0", 3), ("0", 5), ("0", 6))
     assert found.calls == ()
+
+
+async def test_a_part_of_a_number_is_not_quoted() -> None:
+    found = evidence_of(await tree("x = [llm_query('man 7'), llm_query('man 77'), llm_query('(77)')][1] + ' (77)'"))
+    assert found.calls == ("0.1", "0.2", "0.3")
+    assert found.quoted == ("0.2", "0.3"), "man 7 is not in man 77"

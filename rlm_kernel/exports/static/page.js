@@ -15,6 +15,8 @@ async function begin() {
     const element = document.getElementById("app");
     element.hidden = false;
     const app = new App(model, element);
+    const answer = document.querySelector("header .answer");
+    if (answer && model.run.led) new Led(app, answer);
     document.addEventListener("keydown", (event) => event.defaultPrevented || app.slash(event));
     wait.hidden = true;
     performance.mark("open");

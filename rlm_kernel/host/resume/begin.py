@@ -158,13 +158,20 @@ def saved_inputs(saved: SavedRun, past: Recording, context: Any = None) -> list[
         raise ContextError(
             f"The journal does not hold the input of {past.run}: it ended before, or a secret is in it. Pass context=."
         )
-    return [_saved_input(saved, kept) for kept in past.inputs.values()]
+    return [saved_input(saved.directory, kept) for kept in past.inputs.values()]
 
 
-def _saved_input(saved: SavedRun, kept: InputKept) -> Any:
+def saved_input(directory: Path, kept: InputKept) -> Any:
+    """Return one input of a run, as the caller's file of before or a `KeptInput`.
+
+    Raises
+    ------
+    ContextError
+        It is gone, or has changed.
+    """
     if (file := _own_file(kept)) is not None:
         return file
-    path = saved.directory / INPUTS / Path(kept.path).name
+    path = directory / INPUTS / Path(kept.path).name
     if not inputs.is_whole(path):
         raise ContextError(f"The journal's input {str(path)!r} is missing or damaged. Pass context= again.")
     try:

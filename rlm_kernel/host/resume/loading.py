@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rlm_kernel import wire
+from rlm_kernel.events.types import InputKept
 from rlm_kernel.host.inputs.formats import kind_of
 from rlm_kernel.host.resume.again import KeptInput
-from rlm_kernel.host.resume.begin import saved_inputs
+from rlm_kernel.host.resume.begin import saved_input, saved_inputs
 from rlm_kernel.host.resume.recording import Recording
 from rlm_kernel.journal import SavedRun
 
@@ -23,6 +25,17 @@ def loaded_inputs(saved: SavedRun, past: Recording) -> list[Any]:
         One is gone, has changed, or cannot be loaded.
     """
     return [_loaded(kept, past.options) for kept in saved_inputs(saved, past)]
+
+
+def loaded_input(directory: Path, kept: InputKept, options: Mapping[str, Any]) -> Any:
+    """Load one input of the run in a directory.
+
+    Raises
+    ------
+    ContextError
+        It is gone, has changed, or cannot be loaded.
+    """
+    return _loaded(saved_input(directory, kept), options)
 
 
 def _loaded(kept: Any, options: Mapping[str, Any]) -> Any:

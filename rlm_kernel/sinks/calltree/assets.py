@@ -10,12 +10,15 @@ SCRIPTS = (
     "unpack.js",
     "format.js",
     "highlight.js",
+    "led.js",
     "visible.js",
     "tree.js",
     "part.js",
     "detail.js",
     "search.js",
     "timeline.js",
+    "strip.js",
+    "input.js",
     "app.js",
 )
 """In the order of what they need of each other when they are loaded; together they are one scope."""

@@ -56,6 +56,8 @@ class Deltas:
 
     def __init__(self) -> None:
         self.rows = Rows()
+        self.found: Piece = {}
+        """What else stands above the tree: what led to the answer (``led``), what was read of the input (``input``)."""
         self._limits = Limits()
         self._room = Room()
         self._heads: dict[int, str] = {}
@@ -127,4 +129,5 @@ class Deltas:
             "seconds": seconds(passed),
             "usage": usage(tree.usage),
             "near": self._limits.near(moments, passed) if tree.state == "running" else [],
+            **self.found,
         }

@@ -1,7 +1,7 @@
 // Puts the parts together: what is chosen in one is shown in the others. All of it is within one element.
 
 /** What a page cannot do: it has no run behind it that could be asked or stopped. */
-const NOBODY = { ask() {}, stop: () => null };
+const NOBODY = { ask() {}, stop: () => null, reading: { can: false, ask() {} } };
 
 class App {
   /** `host` may `ask` for whole texts by their indexes, and make the button that stops a row. */
@@ -10,14 +10,16 @@ class App {
     this.element = element;
     this.parts = parts();
     const { parts: own } = this;
-    element.replaceChildren(own.section, own.tools, own.main);
+    element.replaceChildren(own.section, own.input, own.tools, own.main);
     const choose = (row) => this.choose(row);
     this.tree = new Tree(model, { ...own, prefix: `rlm-${Math.random().toString(36).slice(2)}` }, { choose, enter: () => own.detail.focus() });
     this.detail = new Detail(model, own.detail, { choose, leave: () => own.tree.focus(), ...host });
     this.timeline = new Timeline(model, own, choose);
     this.search = new Search(model, { found: (hits, done) => this.found(hits, done), status: () => this.say() });
+    this.input = new Input(model, own.input, { choose: (rows) => this.chooseOf(rows), reading: host.reading });
     this.place = -1;
     this.places = [];
+    this.onShow = () => {};
     this.choices();
     this.listen();
     this.choose(model.rows[0]);
@@ -30,10 +32,27 @@ class App {
     this.detail.show(row, this.search.pattern);
     this.version = row.version;
     this.timeline.mark(row);
+    this.input.mark(row);
     this.places = this.detail.places();
     this.place = this.places.length ? 0 : -1;
     if (this.places.length) this.detail.goTo(this.places[0]);
     this.say();
+  }
+
+  /** Show some rows, and choose the first. */
+  chooseOf(rows) {
+    this.tree.view.read = new Set(rows.map((row) => row.index));
+    this.choices();
+    if (rows.length > 1) this.showOnly("read");
+    this.choose(rows[0]);
+  }
+
+  /** Take in what has been found out about the run. */
+  told() {
+    this.input.update();
+    if (this.tree.view.said === this.model.run.led) return;
+    this.choices();
+    this.detail.update();
   }
 
   /** Take in what has changed in the run. */
@@ -48,11 +67,14 @@ class App {
     const { show, order } = this.parts;
     const { priced } = this.model;
     this.element.classList.toggle("unpriced", !priced);
+    this.marks();
     for (const [key, [text, test]] of Object.entries(SHOWN)) {
       const option = show.querySelector(`[value=${key}]`) ?? show.appendChild(el("option", { value: key }));
-      const count = test && key !== "all" ? this.model.rows.filter(test).length : null;
+      const marked = test || key === "found" ? null : this.tree.view[key].size;
+      const count = marked ?? (test && key !== "all" ? this.model.rows.filter(test).length : null);
       option.textContent = text + (count === null ? "" : ` (${number(count)})`);
       option.disabled = count === 0;
+      option.hidden = marked === 0;
     }
     for (const [key, [text]] of Object.entries(ORDERS)) {
       if (order.querySelector(`[value=${key}]`) || (key === "cost" && !priced)) continue;
@@ -60,10 +82,20 @@ class App {
     }
   }
 
+  /** Note which rows led to the answer. */
+  marks() {
+    const { view } = this.tree;
+    if (view.said === this.model.run.led) return;
+    const led = [...ledTo(this.model)];
+    view.said = this.model.run.led;
+    view.led = new Set(led.map(([index]) => index));
+    view.quoted = new Set(led.filter(([, why]) => why === "quoted").map(([index]) => index));
+  }
+
   listen() {
     const { tree, search } = this;
     const { show, order, unfold, fold, previous, next, field } = this.parts;
-    show.addEventListener("change", () => tree.set({ show: show.value }));
+    show.addEventListener("change", () => this.showOnly(show.value));
     order.addEventListener("change", () => tree.set({ order: order.value }));
     unfold.addEventListener("click", () => tree.foldAll(false));
     fold.addEventListener("click", () => tree.foldAll(true));
@@ -141,6 +173,7 @@ class App {
   showOnly(show) {
     this.parts.show.value = show;
     this.tree.set({ show });
+    this.onShow();
   }
 }
 
@@ -154,6 +187,7 @@ function parts() {
     "section", { class: "timeline", "aria-label": "Timeline" },
     el("div", { class: "bar" }, el("h2", {}, "Timeline"), legend, whole), canvas, tip,
   );
+  const input = el("section", { class: "input", "aria-label": "Input", hidden: "" });
   const field = el("input", {
     type: "search", placeholder: "Search all texts   /", "aria-label": "Search prompts, replies, code and outputs",
     autocomplete: "off", spellcheck: "false",
@@ -182,7 +216,7 @@ function parts() {
   const left = el("section", { class: "left", "aria-label": "Call tree" }, columns, tree, none);
   const main = el("div", { class: "main" }, left, detail);
   return {
-    section, legend, whole, canvas, tip, tools, field, previous, next, found, show, order, unfold, fold, main, tree,
+    section, legend, whole, canvas, tip, input, tools, field, previous, next, found, show, order, unfold, fold, main, tree,
     sheet, none, detail,
   };
 }

@@ -70,7 +70,8 @@ class Detail {
     const model = this.model.texts[row.model];
     const rest = row.facts.filter(([key]) => key !== "Ended");
     const silent = idle(row) && `${idle(row).slice(5)} ago`;
-    const facts = [["Model", model], ["Began", began], ["Took", duration(took(row))], ["Last event", silent], ...rest];
+    const why = whyOf(this.model, row)[1];
+    const facts = [["Evidence", why], ["Model", model], ["Began", began], ["Took", duration(took(row))], ["Last event", silent], ...rest];
     return el(
       "dl", { class: "facts" },
       ...facts.flatMap(([key, value]) => (value ? [el("dt", {}, key), el("dd", {}, el("bdi", {}, value))] : [])),

@@ -59,9 +59,7 @@ class Timeline {
     this.lanes = free.length;
     for (const row of timed) {
       if (row.kind === "turn" || row.kind === "cell") {
-        let node = row.parent;
-        while (node && node.kind !== "child" && node.kind !== "run") node = node.parent;
-        lane.set(row, lane.get(node) ?? 0);
+        lane.set(row, lane.get(nodeOf(row)) ?? 0);
       }
       if (lane.has(row)) this.bars.push({ row, lane: lane.get(row), start: row.start, end: row.end ?? this.end });
     }
@@ -175,20 +173,12 @@ class Timeline {
     this.canvas.style.height = `${this.height}px`;
     this.canvas.width = this.kept.width = this.width * devicePixelRatio;
     this.canvas.height = this.kept.height = this.height * devicePixelRatio;
-    this.colours = Object.fromEntries(COLOURS.map((key) => [key, this.colour(key)]));
+    this.colours = Object.fromEntries(COLOURS.map((key) => [key, colourOf(this.section, key)]));
     const paint = this.kept.getContext("2d");
     paint.scale(devicePixelRatio, devicePixelRatio);
     this.axis(paint);
     for (const bar of this.bars) this.bar(paint, bar);
     this.overlay();
-  }
-
-  /** A colour of the style sheet as a canvas knows it: what it is depends on the theme. */
-  colour(name) {
-    this.section.style.color = `var(--rlm-${name})`;
-    const { color } = getComputedStyle(this.section);
-    this.section.style.color = "";
-    return color;
   }
 
   overlay(dragged = null) {

@@ -2,6 +2,8 @@
 
 const ROW_HEIGHT = 30;
 const SPARE_ROWS = 8;
+const NOTHING_MARKED = { found: new Set(), led: new Set(), quoted: new Set(), read: new Set() };
+const MARKING = new Set(["led", "quoted"]); // choices of rows that say how each is known
 
 class Tree {
   constructor(model, { tree, sheet, none, prefix }, { choose, enter }) {
@@ -9,7 +11,7 @@ class Tree {
     this.choose = choose;
     this.enter = enter;
     this.prefix = prefix; // of the rows' ids: a page may have several trees
-    this.view = { show: "all", order: "time", folded: foldedAtFirst(model), found: new Set() };
+    this.view = { show: "all", order: "time", folded: foldedAtFirst(model), ...NOTHING_MARKED };
     this.rows = [];
     this.at = new Map(); // row index -> place among the rows to be seen
     this.tooMany = new Set(); // rows that were folded because so many are below
@@ -99,10 +101,11 @@ class Tree {
     const level = list ? 0 : row.level;
     const [said, came] = words(this.model, row);
     const opens = !list && row.children.length > 0;
+    const why = MARKING.has(this.view.show) ? whyOf(this.model, row)[0] : "";
     const used = [tokens(row.whole), tokens(row.own), cost(row.whole), cost(row.own)];
     const [state, silent] = [row.state === "ok" ? "" : row.state, idle(row)];
     const figures = [used[0] && `${used[0]} tokens`, this.model.priced && used[2], duration(took(row)), silent];
-    const spoken = [name(row), state, said, came, ...figures].filter(Boolean).join(", ");
+    const spoken = [name(row), state, why, said, came, ...figures].filter(Boolean).join(", ");
     const element = el(
       "div",
       {
@@ -113,7 +116,7 @@ class Tree {
         "aria-posinset": row.spot, "aria-setsize": list ? this.rows.length : row.parent?.children.length ?? 1,
         ...(opens ? { "aria-expanded": !this.view.folded.has(row.index) } : {}),
       },
-      this.title(row, level, [said, came], opens),
+      this.title(row, level, [said, came], opens, why),
       el("span", { class: "model" }, el("bdi", {}, this.named(row))),
       ...used.map((text, column) => {
         const same = column % 2 && !row.children.length; // nothing is below: "Own" would say what "Whole" says
@@ -130,7 +133,7 @@ class Tree {
     return row.kind === "turn" ? "" : this.model.texts[row.model].split("/").at(-1);
   }
 
-  title(row, level, [said, came], opens) {
+  title(row, level, [said, came], opens, why) {
     const hides = opens && this.view.folded.has(row.index);
     const twisty = el("i", { class: "twisty" }, hides ? "▸" : opens ? "▾" : "");
     const below = hides ? el("small", {}, `${number(row.below)} below`) : null;
@@ -138,6 +141,7 @@ class Tree {
       "span",
       { class: "name" },
       twisty, el("i", { class: "sign" }, SIGNS[row.state] ?? "✗"), el("b", {}, name(row)),
+      why ? el("small", { class: `why ${why}`, title: whyOf(this.model, row)[1] }, why) : null,
       el("bdi", { class: "said" }, said), came ? el("span", { class: "came" }, "→ ", el("bdi", {}, came)) : null, below,
     );
     title.style.paddingInlineStart = `${6 + level * 18}px`;

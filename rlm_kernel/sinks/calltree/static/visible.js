@@ -8,6 +8,9 @@ const SHOWN = {
   children: ["child sessions", (row) => row.kind === "child"],
   failed: ["what failed", failed],
   found: ["what the search found", null],
+  led: ["what led to the answer", null],
+  quoted: ["what the answer quotes", null],
+  read: ["who read the chosen part", null],
 };
 
 const tokensOf = (use) => use[1] + use[2];
@@ -19,9 +22,10 @@ const ORDERS = {
 };
 
 /** The rows to be seen. The whole tree keeps its shape and sorts what is side by side; a choice of rows is a list. */
-function visible(model, { show, order, folded, found }) {
+function visible(model, view) {
+  const { show, order, folded } = view;
   if (show === "all") return order === "time" ? unfolded(model, folded) : sorted(model, order, folded);
-  const chosen = model.inOrder().filter(show === "found" ? (row) => found.has(row.index) : SHOWN[show][1]);
+  const chosen = model.inOrder().filter(SHOWN[show][1] ?? ((row) => view[show].has(row.index)));
   if (order !== "time") chosen.sort(more(order, (row) => (row.kind === "turn" ? row.own : row.whole)));
   chosen.forEach(numbered);
   return chosen;
