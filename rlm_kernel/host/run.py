@@ -18,7 +18,6 @@ from rlm_kernel.events.tree import TreeBuilder
 from rlm_kernel.events.types import Event, Note, RunContinued, RunFinished, RunStarted, StopReason
 from rlm_kernel.host import engine, loop
 from rlm_kernel.host.answers.answer import Answer
-from rlm_kernel.host.answers.answer_type import AnswerType
 from rlm_kernel.host.bus import Bus, Sink
 from rlm_kernel.host.completion import Completion
 from rlm_kernel.host.conversation import Conversation
@@ -30,7 +29,7 @@ from rlm_kernel.host.node import Node
 from rlm_kernel.host.options import Options
 from rlm_kernel.host.resume.again import Again
 from rlm_kernel.host.resume.keeping import keeping
-from rlm_kernel.host.shared import CHILD_QUESTION, Shared, Task, check_asked
+from rlm_kernel.host.shared import Shared, Task, check_asked
 from rlm_kernel.journal import Journal, default_runs_dir
 
 log = logging.getLogger("rlm_kernel")
@@ -74,12 +73,8 @@ class Run:
         self._conversation = conversation
         for_run = getattr(options.on_event, "for_run", None)  # a sink that has to tell runs apart
         self._on_event = options.on_event if for_run is None else for_run()
-        needs_question = context is None and (conversation is None or not conversation.repl.contexts)
-        answer_type = AnswerType.of(options.answer_type)
-        if needs_question:  # as in rlms, the input then holds what is asked
-            self._task = Task("" if options.compat else question, question, answer_type)
-        else:
-            self._task = Task("" if options.compat and question == CHILD_QUESTION else question, context, answer_type)
+        has_input = conversation is not None and bool(conversation.repl.contexts)
+        self._task = Task.of(options, question, context, has_input=has_input)
         self._again = again
         self._tree, self._listeners = TreeBuilder(), Listeners()
         self._journal = Journal(self.directory) if again is None else again.journal

@@ -84,6 +84,17 @@ class Task:
     source: str = ""
     """Code of the parent's that runs in the REPL first: functions that it gives to a child."""
 
+    @classmethod
+    def of(cls, options: Options, question: str, context: Any, *, has_input: bool) -> Task:
+        """Return what a run's root has to do; ``has_input`` where its REPL has one already.
+
+        As in rlms, an input may hold what is asked.
+        """
+        answer_type = AnswerType.of(options.answer_type)
+        if context is None and not has_input:
+            return cls("" if options.compat else question, question, answer_type)
+        return cls("" if options.compat and question == CHILD_QUESTION else question, context, answer_type)
+
 
 def check_asked(options: Options, question: str, context: Any, *, goes_on: bool) -> Any:
     """Refuse what cannot be asked; return the input, which is the question where there is no other.
