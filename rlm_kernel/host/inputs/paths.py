@@ -82,7 +82,7 @@ def from_paths(
 
 
 def text_bytes(folder: Path, encoding: str = "utf-8") -> int:
-    """Return how many bytes the files have that `from_paths` takes of a folder. Only their beginnings are read.
+    """Return about how many bytes `from_paths` takes of a folder. Only the beginnings of files are read.
 
     Raises
     ------
