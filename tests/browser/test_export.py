@@ -217,7 +217,7 @@ def test_the_timeline_leads_to_the_rows_and_can_be_looked_at_closely(opened: Ope
     assert box is not None
     middle = (box["x"] + box["width"] / 2, box["y"] + 30)
     page.mouse.move(*middle)
-    tip = page.locator(".tip")
+    tip = page.locator(".timeline .tip")
     expect(tip).to_contain_text("Call 0.")
     named = tip.locator("b").inner_text()
     page.mouse.down()
