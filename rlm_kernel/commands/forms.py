@@ -50,9 +50,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from rlm_kernel.host.run import new_id
     from rlm_kernel.imports import read_all
-    from rlm_kernel.journal import Journal, default_runs_dir
+    from rlm_kernel.journal import Journal, default_runs_dir, new_id
 
     folder = Path(arguments.runs_dir or default_runs_dir()).expanduser()
     for events in read_all(arguments.log):

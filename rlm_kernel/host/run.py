@@ -6,8 +6,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
-import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,14 +28,9 @@ from rlm_kernel.host.options import Options
 from rlm_kernel.host.resume.again import Again
 from rlm_kernel.host.resume.keeping import keeping
 from rlm_kernel.host.shared import Shared, Task, check_asked
-from rlm_kernel.journal import Journal, default_runs_dir
+from rlm_kernel.journal import Journal, default_runs_dir, new_id
 
 log = logging.getLogger("rlm_kernel")
-
-
-def new_id() -> str:
-    """Return a name for a new run: when it began, and a few letters by chance."""
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
 
 
 class Run:

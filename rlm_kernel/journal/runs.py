@@ -1,8 +1,9 @@
-"""Where journals are: list them, find one, prune old ones."""
+"""Where journals are: name a new one, list them, find one, prune old ones."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import time
 from contextlib import suppress
@@ -23,6 +24,11 @@ def default_runs_dir() -> Path:
     from jupyter_core.paths import jupyter_data_dir
 
     return Path(jupyter_data_dir(), "rlm", "runs")
+
+
+def new_id() -> str:
+    """Return a name for a new run: when it began, and a few letters by chance."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
 
 
 def runs(runs_dir: str | Path | None = None) -> list[SavedRun]:

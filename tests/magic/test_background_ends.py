@@ -95,7 +95,7 @@ def test_in_a_terminal_it_says_when_it_begins_and_when_it_has_ended(tmp_path: Pa
             line,
             "print('meanwhile', 'verdict' in globals())",
             "found.result()\nwhile 'verdict' not in globals(): pass",
-            "print('then', verdict)",
+            "import sys; sys.stdout.write(f'then {verdict}\\n');",
         ]
         script = tmp_path / "cells.py"
         script.write_text(f"""

@@ -47,7 +47,7 @@ class Told(CallTree):
         super().__init__(run)
 
     def send(self, content: Any, buffers: Any = None) -> None:
-        json.dumps(content)
+        content = json.loads(json.dumps(content))
         self.messages.append(content if "packed" not in content else {**content, **unpacked(content["packed"])})
 
     def hear(self, **content: Any) -> list[Any]:

@@ -15,8 +15,8 @@ from rlm_kernel.host.options import RAISABLE, Options
 from rlm_kernel.host.options.saved import to_arguments
 from rlm_kernel.host.resume.again import BY_HAND, Again, KeptInput
 from rlm_kernel.host.resume.recording import Recording, recording
-from rlm_kernel.host.run import Run, new_id
-from rlm_kernel.journal import EVENTS_FILE, Journal, SavedRun, find, inputs
+from rlm_kernel.host.run import Run
+from rlm_kernel.journal import EVENTS_FILE, Journal, SavedRun, find, inputs, new_id
 from rlm_kernel.journal.blobs import FOLDER as BLOBS
 from rlm_kernel.journal.inputs import FOLDER as INPUTS
 
