@@ -115,7 +115,7 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """Kill every process that a kernel has started."""
+    """Kill every process that a kernel has started; the parent says the same when it has."""
 
     id: int
     clear: bool = True

@@ -17,6 +17,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background
 KEYS = [name for name in os.environ if name.endswith("_API_KEY")]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a file in one process (pytest-xdist), and all that use up processes and memory, which others need."""
     for item in items:

@@ -173,8 +173,8 @@ class Session:
         result = cell.result(time.monotonic() - started, overran)
         if cell.reply is None:
             await self._restart()
-        elif cell.went_too_far and hasattr(self._provisioner, "clear"):
-            self._provisioner.clear()  # its processes have outlived the cell that was stopped
+        elif (overran or cell.went_too_far) and hasattr(self._provisioner, "clear"):
+            await self._provisioner.clear()  # its processes have outlived the cell that was stopped
         return result
 
     def interrupt(self) -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 import psutil
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-ENDING_ROUNDS = 1000
 ROUND_SECONDS = 0.001
 STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
@@ -42,24 +41,32 @@ def children(process: int) -> list[int]:
     return []
 
 
-def end(find: Callable[[], Iterable[int]]) -> None:
+def kill(processes: Iterable[int]) -> None:
+    """Kill processes; one that has ended is left alone."""
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, signal.SIGKILL)
+
+
+def end(find: Callable[[], Iterable[int]], seconds: float) -> None:
     """Kill processes that may multiply: all that ``find`` finds, until it finds none that lives.
 
     Nobody is killed before all are stopped. Who is stopped still counts against the limit on processes, so those who
     are not yet soon have no place for another one; a killed one would leave its place to them.
     """
-    for _ in range(ENDING_ROUNDS):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         living = {process: state for process in find() if (state := _state(process)) not in ENDED}
         if not living:
             return
         running = [process for process, state in living.items() if state not in STOPPED]
-        for process in running or living:
+        for process in running:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(process, signal.SIGSTOP if running else signal.SIGKILL)
+                os.kill(process, signal.SIGSTOP)
+        if not running:
+            kill(living)
         time.sleep(ROUND_SECONDS)  # a signal takes effect when its process has its turn
-    for process in find():  # some that continue each other: they end with the box at the latest
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(process, signal.SIGKILL)
+    kill(find())  # some that continue each other: they end with the box at the latest
 
 
 def _state(process: int) -> object:

@@ -38,6 +38,12 @@ MESSAGE_BYTES = 65536
 MEMORY_SECONDS = 0.25
 """How often a kernel's memory is looked at while it has processes of its own."""
 
+CLEARING_SECONDS = 2.0
+ORPHANS_SECONDS = 0.2
+"""How long other kernels may have to wait while what one has left is killed."""
+REAPED_AT_ONCE = 256
+"""Then the host is heard again."""
+
 PRELOADED = (
     "rlm_kernel.kernel.app",
     "IPython.core.payloadpage",
@@ -87,7 +93,7 @@ class ForkServer:
 
     def _end_all(self) -> None:
         """Kill everything below this process."""
-        family.end(lambda: family.members(os.getpid())[1:])
+        family.end(lambda: family.members(os.getpid())[1:], CLEARING_SECONDS)
 
     def _receive(self) -> bool:
         """Handle what has come; return whether the host is still there."""
@@ -142,9 +148,13 @@ class ForkServer:
         self._janitors.add(process)
 
     def _clear(self, request: wire.Clear) -> None:
-        """End what a kernel has started."""
+        """End what a kernel has started, and tell the host: signals that it had sent before have been sent on, too."""
         roots = [process for process, kernel in self._kernels.items() if kernel.id == request.id]
-        family.end(lambda: [member for root in roots for member in family.members(root)[1:]] + self._orphans())
+        family.end(
+            lambda: [member for root in roots for member in family.members(root)[1:]] + self._orphans(),
+            CLEARING_SECONDS,
+        )
+        self._say(request)
 
     def _forward(self, request: wire.Signal) -> None:
         for process, kernel in self._kernels.items():
@@ -159,22 +169,28 @@ class ForkServer:
             os.kill(process, number)
 
     def _reap(self) -> None:
-        """Report kernels that have ended and kill what they left."""
-        while True:
+        """Report kernels that have ended, and kill orphans: for good where a kernel has left them."""
+        living = len(self._kernels)
+        for _ in range(REAPED_AT_ONCE):
             try:
                 process, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                break
             if process == 0:
-                return
+                break
             if process in self._kernels:
                 kernel, reason = self._kernels.pop(process), self._reasons.pop(process, None)
-                ended = wire.Ended(kernel.id, os.waitstatus_to_exitcode(status), reason)
-                with contextlib.suppress(OSError):  # the host has gone
-                    self._host.sendall(json.dumps(wire.encode(ended)).encode() + b"\n")
+                self._say(wire.Ended(kernel.id, os.waitstatus_to_exitcode(status), reason))
                 self._remove(kernel.home)
             self._janitors.discard(process)
-            family.end(self._orphans)
+        if len(self._kernels) < living:
+            family.end(self._orphans, ORPHANS_SECONDS)
+        else:
+            family.kill(self._orphans())
+
+    def _say(self, message: wire.Ended | wire.Clear) -> None:
+        with contextlib.suppress(OSError):  # the host has gone
+            self._host.sendall(json.dumps(wire.encode(message)).encode() + b"\n")
 
     def _bound_memory(self) -> None:
         """Kill a kernel whose processes together use more than one alone may."""

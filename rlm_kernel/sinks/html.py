@@ -31,6 +31,8 @@ from rlm_kernel.sinks.text import (
 
 TEXT_CHARACTERS = 10_000
 """What is shown of one text."""
+NO_FORMULAS = "tex2jax_ignore mathjax_ignore"
+"""Classes of what MathJax leaves alone: two prices are no formula."""
 PAGE_CHARACTERS = 800_000
 """About how long the HTML of a run gets: texts are cut shorter as it fills, then calls and turns are only counted."""
 LISTED_CALLS = 100
@@ -54,7 +56,7 @@ _CUTS = ((PAGE_CHARACTERS / 2, TEXT_CHARACTERS), (PAGE_CHARACTERS / 8, 1_000), (
 
 def render(tree: Tree) -> str:
     """Return the tree as an HTML fragment."""
-    return _encodable(inline(_Page().run(tree)))
+    return _encodable(f'<div class="{NO_FORMULAS}">{inline(_Page().run(tree))}</div>')
 
 
 def render_text(tree: Tree) -> str:

@@ -22,7 +22,10 @@ DONE = "```repl\nanswer['content'] = context.split()[-1]\nanswer['ready'] = True
 
 
 @pytest.fixture
-def jupyter(tmp_path: Path) -> Iterator[Lab]:
+def jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    runs = tmp_path / ".runs"  # where runs in this JupyterLab go
+    runs.mkdir()
+    monkeypatch.setenv("RLM_RUNS_DIR", str(runs))
     for number, calls in enumerate((40, 72, 120)):
         usage, seconds = Usage.of_call(12_000, 400), 1.5 * calls
         wrote(number, calls=calls, usage=usage, seconds=seconds, options={"model": MODEL, "sub_model": None})
@@ -39,7 +42,7 @@ def page() -> Iterator[Page]:
     assert wrong == []
 
 
-def test_the_question_is_asked_in_an_input_box(jupyter: Lab, page: Page, tmp_path: Path) -> None:
+def test_the_question_is_asked_in_an_input_box(jupyter: Lab, page: Page, pictures: Path) -> None:
     journals = sorted(os.listdir(os.environ["RLM_RUNS_DIR"]))
     with FakeServer([DONE]) as server:
         server_is = f"%config RLMMagics.base_url = '{server.openai_url}'"
@@ -56,12 +59,11 @@ def test_the_question_is_asked_in_an_input_box(jupyter: Lab, page: Page, tmp_pat
         expect(output.locator(".jp-Stdin-prompt")).to_contain_text(
             "This may cost $0.15 to $0.46 by 3 past runs, above your $0.25. Start it? [y/N]"
         )
-        page.locator(".jp-CodeCell").nth(1).screenshot(path=tmp_path / "ask_above.png")
+        page.locator(".jp-CodeCell").nth(1).screenshot(path=pictures / "ask_above.png")
         box.fill("n")
         box.press("Enter")
         expect(output).to_contain_text("Not started, as you said; nothing was asked and nothing paid.")
         expect(output).not_to_contain_text("Traceback")
-        page.screenshot(path=tmp_path / "no.png")
         assert server.requests == []
         assert sorted(os.listdir(os.environ["RLM_RUNS_DIR"])) == journals
 
@@ -71,7 +73,6 @@ def test_the_question_is_asked_in_an_input_box(jupyter: Lab, page: Page, tmp_pat
         tree = page.locator(".rlm-calltree")
         expect(tree.locator(".badge").first).to_have_text("answered")
         expect(output).to_contain_text(past)
-        page.screenshot(path=tmp_path / "yes.png")
         page.keyboard.press("Control+s")
         expect(page.locator(".jp-mod-dirty")).to_have_count(0)
     saved = nbformat.read(jupyter.folder / "ask.ipynb", as_version=4).cells[1].outputs

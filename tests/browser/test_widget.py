@@ -286,14 +286,17 @@ def configured(jupyter: Lab) -> Iterator[Lab]:
 
 def test_without_a_widget_manager_the_tree_grows_as_html(configured: Lab, page: Page) -> None:
     configured.configure(without=["@jupyter-widgets/jupyterlab-manager"])
-    with FakeServer(scripted([LOOK, ASK, DONE], lambda prompt: Hang())) as server:
-        configured.write("plain.ipynb", *setup(server))
+    with FakeServer(scripted([f"It costs $5, or $10. {LOOK}", ASK, DONE], lambda prompt: Hang())) as server:
+        configured.write("plain.ipynb", *setup(server), "%%markdown\n$x$")
         ask(page, configured, "plain.ipynb")
         shown = page.locator(".rlm-saved")
         expect(shown.locator("summary", has_text="Iteration 2")).to_be_visible()
         expect(shown.locator(".badge")).to_contain_text("running")
         page.locator("[data-command='notebook:interrupt-kernel'], button[title*='Interrupt']").first.click()
         expect(shown.locator(".badge")).to_contain_text("stopped")
+    run_cell(page, 3)
+    expect(page.locator("mjx-container")).to_have_count(1)
+    expect(shown).to_contain_text("It costs $5, or $10.")
 
 
 def test_where_messages_wait_for_the_cell_the_stop_button_interrupts(configured: Lab, page: Page) -> None:

@@ -132,7 +132,7 @@ if os.fork() == 0:
             assert len(living()) == len(ALONE)
             async with kernel(box=box) as session:
                 await run(session, daemon)
-                assert len(living()) > len(ALONE) + 1
+                await until(lambda: len(living()) > len(ALONE) + 1)
             await until(lambda: len(living()) == len(ALONE))
             assert (await run(keeper, "1 + 1")).text == "2"
     finally:

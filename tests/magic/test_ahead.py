@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,7 +86,7 @@ def test_without_past_runs_the_question_says_that_the_cost_is_not_known(nb: Note
     with FakeServer([DONE]) as server:
         ran, (asked,) = answered(nb, cell(server, "--ask-above 5"), "n")
         assert server.requests == []
-    assert asked == ("What this may cost is not known: one past run is too little to estimate from. Start it? [y/N] ")
+    assert re.fullmatch(r"What this may cost is not known: .* estimate from\. Start it\? \[y/N\] ", asked)
     assert not ran.ok
     assert journals() == before
 

@@ -147,10 +147,10 @@ class BoxProvisioner(LocalProvisioner):
         if self._kernel is not None and self._parent is not None:
             self._parent.signal(self._kernel, signum)
 
-    def clear(self) -> None:
-        """Kill what the kernel has started, but not the kernel."""
+    async def clear(self) -> None:
+        """Kill what the kernel has started, but not the kernel, and wait until that is done."""
         if self._kernel is not None and self._parent is not None:
-            self._parent.clear(self._kernel)
+            await self._parent.clear(self._kernel)
 
     async def kill(self, restart: bool = False) -> None:
         """Kill the kernel and wait until it is gone (milliseconds)."""

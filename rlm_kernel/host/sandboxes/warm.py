@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rlm_kernel.errors import SandboxError, WireError
 
 POLL_SECONDS = 0.002
 ENDING_SECONDS = 3.0
+CLEARING_SECONDS = 5.0
 
 
 class ForkedKernel:
@@ -28,6 +30,7 @@ class ForkedKernel:
     def __init__(self, number: int) -> None:
         self.number = number
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.cleared = asyncio.Event()
 
 
 class WarmParent:
@@ -101,10 +104,15 @@ class WarmParent:
         if kernel.number in self._kernels:
             self._send(wire.Signal(kernel.number, number), [])
 
-    def clear(self, kernel: ForkedKernel) -> None:
-        """Kill what a kernel has started."""
-        if kernel.number in self._kernels:
-            self._send(wire.Clear(kernel.number), [])
+    async def clear(self, kernel: ForkedKernel) -> None:
+        """Kill what a kernel has started, and wait until that is done, and every signal before it has arrived."""
+        if kernel.number not in self._kernels:
+            return
+        kernel.cleared.clear()
+        self._send(wire.Clear(kernel.number), [])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLEARING_SECONDS):
+                await kernel.cleared.wait()
 
     async def close(self) -> None:
         """End it with all its kernels, and wait until the box is gone (milliseconds)."""
@@ -139,21 +147,33 @@ class WarmParent:
         *lines, self._received = (self._received + data).split(b"\n")
         for line in lines:
             try:
-                ended = wire.decode(wire.Ended, json.loads(line))
-            except (ValueError, WireError):
+                message = json.loads(line)
+                if "clear" in message:
+                    self._clear(wire.decode(wire.Clear, message))
+                else:
+                    self._end(wire.decode(wire.Ended, message))
+            except (TypeError, ValueError, WireError):
                 continue
-            kernel = self._kernels.pop(ended.id, None)
-            if kernel is not None and not kernel.ended.done():
-                kernel.reason = ended.reason
-                kernel.ended.set_result(ended.status)
         if not data:
             self._hang_up()
+
+    def _clear(self, done: wire.Clear) -> None:
+        if done.id in self._kernels:
+            self._kernels[done.id].cleared.set()
+
+    def _end(self, ended: wire.Ended) -> None:
+        kernel = self._kernels.pop(ended.id, None)
+        if kernel is not None and not kernel.ended.done():
+            kernel.reason = ended.reason
+            kernel.ended.set_result(ended.status)
+            kernel.cleared.set()
 
     def _hang_up(self) -> None:
         if self.alive:
             asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
         for kernel in self._kernels.values():
+            kernel.cleared.set()
             if not kernel.ended.done():
                 kernel.ended.set_result(-9)
         self._kernels.clear()

@@ -86,7 +86,7 @@ class Detail {
     const rows = FIGURES.filter(([, say]) => !["", "$0"].includes(say(row.whole)));
     return el(
       "table", { class: "figures" },
-      el("thead", {}, el("tr", {}, ...head.map((text) => el("th", { scope: "col" }, text)))),
+      el("thead", {}, el("tr", {}, ...head.map((text) => (text ? el("th", { scope: "col" }, text) : el("td"))))),
       el("tbody", {}, ...rows.map(([title, say]) => el(
         "tr", {}, el("th", { scope: "row" }, title), ...uses.map((use) => el("td", {}, say(use))),
       ))),

@@ -12,7 +12,7 @@ class Part {
     this.length = length ?? text.length;
     this.pattern = pattern;
     this.page = 0;
-    this.pre = el("pre", { class: how, ...(how === "code" ? { dir: "ltr" } : {}), tabindex: "0", "aria-label": title });
+    this.pre = el("pre", { class: how, ...(how === "code" ? { dir: "ltr" } : {}), tabindex: "0", role: "group", "aria-label": title });
     this.pages = el("span", { class: "pages" });
     const button = el("button", { "aria-label": `Copy: ${title}` }, "Copy");
     button.addEventListener("click", async () => {
