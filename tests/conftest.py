@@ -9,20 +9,27 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background, and then children ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)
 KEYS = [name for name in os.environ if name.endswith("_API_KEY")]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist, which reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file in one process (pytest-xdist), and all that use up processes and memory, which others need."""
-    for item in items:
-        greedy = item.path.parent.name == "escapes" or item.path.name == "test_limits.py"
-        item.add_marker(pytest.mark.xdist_group("greedy" if greedy else str(item.path)))
+class ByFile(LoadScopeScheduling):
+    """Keeps a file in one process, and in one all that use up processes and memory, which others need."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return "greedy" if file.startswith("tests/escapes/") or file == "tests/kernel/test_limits.py" else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Say how ``-n`` shares out tests. Not with its groups: with pytest 9.2, pytest-xdist 3.8 loses them."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(autouse=True)
