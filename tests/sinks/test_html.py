@@ -19,7 +19,10 @@ from tests.sinks import hostile
 
 RUN = mystery()
 TAGS = {"img", "div", "style", "span", "b", "bdi", "details", "summary", "code", "pre", "p"}
-CLASSES = {"rlm", "badge", "q", "answer", "partial", "failure", "dim", "note", "out", "warn", "bad", "pulse", "reply"}
+CLASSES = {
+    *("rlm", "badge", "q", "answer", "partial", "failure", "dim", "note", "out", "warn", "bad", "pulse", "reply"),
+    *("tex2jax_ignore", "mathjax_ignore"),
+}
 DECLARATIONS = {declaration for look in style.STYLES.values() for declaration in look.split(";")}
 STATES = {"ok", "error", "running", "stopped"}
 IMAGE = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=]+")
