@@ -94,19 +94,19 @@ class CallTree(Hearing):
                 sent = self._tell()
             self._updates.end(sent)
         if self._saved != self._sent and self._saves.begin():
-            self.save()
+            self.save(level=1)
             # Who cannot speak while the cell runs, and came too late for the first changes, needs this.
             self._saves.seconds = SAVE_SECONDS if self.heard else min(SAVE_SECONDS, 2 * self._saves.seconds)
             self._saves.end(len(self.saved))
 
-    def save(self) -> None:
-        """Put all there is into the widget's state."""
+    def save(self, level: int = 6) -> None:
+        """Put all there is into the widget's state; ``level`` is how much time its compression may take, 1 to 9."""
         with self._lock:
             self._look()
             self._tell()
             self._saved = self._sent
             state = {"n": self._sent, "piece": self._deltas.whole(time.time(), Room(SAVED_CHARACTERS))}
-        self.saved = _packed(_text(state), 6)
+        self.saved = _packed(_text(state), level)
 
     def _fold(self) -> None:
         while self._waiting:

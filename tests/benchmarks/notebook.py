@@ -1,4 +1,7 @@
-"""What the call tree costs a run in a notebook: a real ipykernel runs the same with the tree and without, in turns."""
+"""What the call tree costs a run in a notebook: a real ipykernel runs the same with the tree and without, in turns.
+
+The client does what JupyterLab does: it takes all that the kernel sends, and asks once for the tree over a subshell.
+"""
 
 from __future__ import annotations
 
@@ -73,6 +76,8 @@ def notebook(calls: int, milliseconds: int) -> Samples:
     """Run in pairs; the share is what the tree adds to the time of the run without it."""
     manager, client = start_new_kernel(kernel_name="python3", cwd=str(ROOT))
     try:
+        client.control_channel.send(client.session.msg("create_subshell_request"))
+        client.subshell = client.get_control_msg(timeout=60)["content"]["subshell_id"]
         execute(client, "import json; from tests.benchmarks.notebook import seconds")
         execute(client, f"seconds({min(calls, 100)}, 0, shown=True)")
         pairs = []
@@ -93,6 +98,11 @@ def execute(client: Any, code: str) -> str:
     printed: list[str] = []
 
     def take(message: dict[str, Any]) -> None:
+        if message["msg_type"] == "comm_open" and "saved" in message["content"]["data"].get("state", {}):
+            data = {"method": "custom", "content": {"type": "want", "n": 0}}
+            asks = client.session.msg("comm_msg", {"comm_id": message["content"]["comm_id"], "data": data})
+            asks["header"]["subshell_id"] = client.subshell
+            client.shell_channel.send(asks)
         if message["msg_type"] == "stream" and message["content"]["name"] == "stdout":
             printed.append(message["content"]["text"])
 
