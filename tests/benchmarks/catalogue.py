@@ -304,7 +304,7 @@ MEASUREMENTS = (
         section=RUNS,
         how=(
             "As `%%rlm` shows it, in a real ipykernel whose client takes all that it sends, and asks for the tree "
-            "over a subshell: with the tree, and with `--quiet`, in turns; 64 calls at once. The share is of the time without."
+            "over a subshell: with the tree and with `--quiet`, in turns; 64 calls at once. Share of the time without."
         ),
         call="notebook",
         arguments={"calls": 10_000, "milliseconds": 100},
