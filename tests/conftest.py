@@ -20,16 +20,11 @@ KEYS = [name for name in os.environ if name.endswith("_API_KEY")]
 
 
 class ByFile(LoadScopeScheduling):
-    """Keeps a file in one process, and in one all that use up processes and memory, which others need.
-
-    Files with the most tests come first. Those with few and long ones are kept together, so as not to be the last.
-    """
+    """Keeps a file in one process, and in one all that use up processes and memory, which others need."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
-        if file.startswith("tests/escapes/") or file == "tests/kernel/test_limits.py":
-            return "greedy"
-        return "long" if file.startswith("tests/browser/") or file == "tests/test_notebooks.py" else file
+        return "greedy" if file.startswith("tests/escapes/") or file == "tests/kernel/test_limits.py" else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.lab import SECONDS, Lab, chromium, lab
+from tests.browser.lab import SECONDS, Lab, browser, chromium, lab
 
 expect.set_options(timeout=SECONDS * 1000)
+
+WITHOUT_KERNEL = "Cannot read properties of null (reading 'kernel')"
+"""JupyterLab's own error where a session could not be had."""
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +23,16 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     chromium()
     with lab(tmp_path_factory.mktemp("lab")) as running:
         yield running
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A page of Chromium's on which no script fails."""
+    with browser() as opened:
+        wrong: list[str] = []
+        opened.on("pageerror", lambda error: wrong.append(str(error)))
+        yield opened
+    assert [error for error in wrong if error != WITHOUT_KERNEL] == []
 
 
 @pytest.fixture

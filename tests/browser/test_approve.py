@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.lab import Lab, browser, open_notebook, run_cell
+from tests.browser.lab import Lab, open_notebook, run_cell
 from tests.providers.fake_servers import FakeServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -19,15 +18,6 @@ CELLS = [
     "import shutil\nshutil.rmtree('/')  # </textarea><script>document.title='hacked'</script>",
     "answer['content'] = found\nanswer['ready'] = True",
 ]
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    with browser() as opened:
-        wrong: list[str] = []
-        opened.on("pageerror", lambda error: wrong.append(str(error)))
-        yield opened
-    assert wrong == []
 
 
 def begun(jupyter: Lab, page: Page, server: FakeServer, name: str) -> Locator:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from rlm_kernel.events.values import Usage
-from tests.browser.lab import Lab, browser, lab, open_notebook, run_cell
+from tests.browser.lab import Lab, lab, open_notebook, run_cell
 from tests.estimate.past import wrote
 from tests.providers.fake_servers import FakeServer
 
@@ -31,15 +31,6 @@ def jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
         wrote(number, calls=calls, usage=usage, seconds=seconds, options={"model": MODEL, "sub_model": None})
     with lab(tmp_path) as running:
         yield running
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    with browser() as opened:
-        wrong: list[str] = []
-        opened.on("pageerror", lambda error: wrong.append(str(error)))
-        yield opened
-    assert wrong == []
 
 
 def test_the_question_is_asked_in_an_input_box(jupyter: Lab, page: Page, pictures: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.lab import SECONDS, Lab, browser, open_notebook, run_cell
+from tests.browser.lab import SECONDS, Lab, open_notebook, run_cell
 from tests.providers.fake_servers import FakeServer, Hang, Request
 from tests.providers.items import Item
 
@@ -20,15 +20,6 @@ LOOK = "I look at the book first.\n```repl\nprint(context[:60])\n```"
 ASK = "Now I ask.\n```repl\nreply = llm_query('slow ' + context[:60])\nprint(reply)\n```"
 DONE = "That settles it.\n```repl\nanswer['content'] = reply\nanswer['ready'] = True\n```"
 BEGIN = ("%load_ext rlm_magic", "book = 'It was the butler. ' * 1000")
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    with browser() as opened:
-        wrong: list[str] = []
-        opened.on("pageerror", lambda error: wrong.append(str(error)))
-        yield opened
-    assert wrong == []
 
 
 class Slow:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from rlm_kernel.exports.html import to_html
 from rlm_kernel.provenance import for_tree
 from rlm_kernel.provenance.for_tree import Reading
 from rlm_magic import widget
-from tests.browser.lab import Lab, browser, run_cell
-from tests.browser.test_widget import WATCH, WITHOUT_KERNEL, ask, row, save, scripted, setup, slowest
+from tests.browser.lab import Lab, run_cell
+from tests.browser.test_widget import WATCH, ask, row, save, scripted, setup, slowest
 from tests.events.stories import began, call, cell, ended, numbered, turn
 from tests.providers.fake_servers import FakeServer
 
@@ -33,15 +32,6 @@ ASK = (
 )
 DONE = "It is settled.\n```repl\nanswer['content'] = f'{replies[0]} did it.'\nanswer['ready'] = True\n```"
 HOSTILE = "</script><img src=x onerror=\\\"document.title='hacked'\\\">"
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    with browser() as opened:
-        wrong: list[str] = []
-        opened.on("pageerror", lambda error: wrong.append(str(error)))
-        yield opened
-    assert [error for error in wrong if error != WITHOUT_KERNEL] == []
 
 
 def replied(prompt: str) -> str:

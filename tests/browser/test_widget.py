@@ -12,7 +12,7 @@ import psutil
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.browser.lab import SECONDS, Lab, browser, open_notebook, run_cell
+from tests.browser.lab import SECONDS, Lab, open_notebook, run_cell
 from tests.providers.fake_servers import FakeServer, Hang, Request
 from tests.providers.items import Item
 
@@ -21,18 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 ROOT = Path(__file__).resolve().parents[2]
 LOOK = "I look at the book first.\n```repl\nprint(context[:60])\n```"
 ASK = "Now I ask.\n```repl\nreply = llm_query('slow ' + context[:60])\nprint(reply)\n```"
-WITHOUT_KERNEL = "Cannot read properties of null (reading 'kernel')"
-"""JupyterLab's own error where a session could not be had."""
 DONE = "That settles it.\n```repl\nanswer['content'] = reply\nanswer['ready'] = True\n```"
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    with browser() as opened:
-        wrong: list[str] = []
-        opened.on("pageerror", lambda error: wrong.append(str(error)))
-        yield opened
-    assert [error for error in wrong if error != WITHOUT_KERNEL] == []
 
 
 def scripted(root: list[str], sub: Callable[[str], Item]) -> Callable[[Request], Item]:
