@@ -86,7 +86,7 @@ class ForkServer:
             if wakeup in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wakeup, 4096)
-                self._reap()
+            self._reap()  # on every round: one of them may have left some
             if host in ready and not self._receive():
                 break
         self._end_all()
@@ -170,7 +170,7 @@ class ForkServer:
 
     def _reap(self) -> None:
         """Report kernels that have ended, and kill orphans: for good where a kernel has left them."""
-        living = len(self._kernels)
+        living, reaped = len(self._kernels), False
         for _ in range(REAPED_AT_ONCE):
             try:
                 process, status = os.waitpid(-1, os.WNOHANG)
@@ -178,6 +178,7 @@ class ForkServer:
                 break
             if process == 0:
                 break
+            reaped = True
             if process in self._kernels:
                 kernel, reason = self._kernels.pop(process), self._reasons.pop(process, None)
                 self._say(wire.Ended(kernel.id, os.waitstatus_to_exitcode(status), reason))
@@ -185,7 +186,7 @@ class ForkServer:
             self._janitors.discard(process)
         if len(self._kernels) < living:
             family.end(self._orphans, ORPHANS_SECONDS)
-        else:
+        elif reaped:
             family.kill(self._orphans())
 
     def _say(self, message: wire.Ended | wire.Clear) -> None:

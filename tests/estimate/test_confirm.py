@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -100,9 +99,10 @@ def test_where_nobody_can_be_asked_the_error_says_what_to_do(nobody: type[Except
 
 
 def test_without_a_reader_it_is_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: Callable[[Any], str] = Person("y")
-    monkeypatch.setattr("builtins.input", read)
+    person = Person("y")
+    monkeypatch.setattr("builtins.input", person)
     COSTS.confirm(0)
+    assert len(person.asked) == 1
 
 
 @pytest.mark.parametrize("above", [-1, float("nan"), float("inf"), "1", True, None])

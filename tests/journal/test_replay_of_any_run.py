@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +13,16 @@ from typing import Any
 import pytest
 
 import rlm_kernel
-from rlm_kernel import RLM, ModelError, RLMError, Run, ScriptedModel
+from rlm_kernel import RLM, ModelError, OptionError, RLMError, Run, ScriptedModel
 from rlm_kernel.events.tree import fold
 from rlm_kernel.events.types import Event
-from rlm_kernel.journal import SavedRun, read
+from rlm_kernel.imports import read_all
+from rlm_kernel.journal import Journal, SavedRun, read
 from tests.host.script import cell, done
 from tests.journal.test_resume import BATCH, LAST, Counting, reply, stopped
 from tests.journal.vocabulary import replayed
 
+LOGS = sorted(Path(__file__).parents[1].glob("imports/**/*.jsonl"))
 CHILD = [reply(cell("found = llm_query(context)\nprint(found)")), reply(done("found"))]
 KIDS = cell("kids = rlm_query_batched([f'task {n}' for n in range(2)])")
 
@@ -165,6 +168,33 @@ class TestRunsWithMoreThanOneAttempt:
         assert completion.answer == 2
         again = await shown(completion.run_dir)
         assert (again.completion.answer, again.completion.stop_reason) == (2, "answered")
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.name)
+@pytest.mark.filterwarnings("ignore:.*is shown, and its cells do not run. The journal does not hold the input")
+async def test_imported_runs(log: Path, tmp_path: Path) -> None:
+    runs = list(read_all(log))
+    assert runs
+    for number, events in enumerate(runs):
+        journal = Journal(tmp_path / str(number))
+        journal.open()
+        for event in events:
+            journal(event)
+        journal.close()
+        await shown(journal.run_dir)
+
+
+async def test_what_had_options_that_are_not_here() -> None:
+    run = await of(RLM(ScriptedModel([reply(done("1"))])))
+    file = run / "events.jsonl"
+    first, rest = file.read_text().split("\n", 1)
+    what = json.loads(first)
+    what["options"]["sandbox"] = "theirs"
+    file.write_text(f"{json.dumps(what)}\n{rest}")
+    with pytest.warns(match="is shown, and its cells do not run: .*theirs"):
+        await shown(run)
+    with pytest.raises(OptionError):
+        rlm_kernel.replay(run, max_depth=0)
 
 
 class TestConversations:

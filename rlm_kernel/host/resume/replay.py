@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlm_kernel.errors import ContextError, ModelError, RLMError
+from rlm_kernel.errors import ContextError, ModelError, OptionError, RLMError
 from rlm_kernel.events.types import Event, RunFinished, RunStarted, StopReason
 from rlm_kernel.host import loop
 from rlm_kernel.host.answers.answer import Answer
@@ -71,10 +71,14 @@ def _replay(saved: SavedRun, context: Any, changes: dict[str, Any]) -> Replay:
     if past.options.get(BY_HAND):
         why = "A person had typed them, into a kernel that is gone."
     if not why:
-        options = Options.of(**to_arguments(past.options, _without_models(past, changes) | changes))
         try:
             inputs = saved_inputs(saved, past, context)
-        except ContextError as error:
+            options = Options.of(**to_arguments(past.options, _without_models(past, changes) | changes))
+        except ContextError as error:  # of an imported run, whose options are another library's, too
+            why = str(error)
+        except OptionError as error:  # what the run had is not on this machine, such as a sandbox of somebody's
+            if changes:
+                raise
             why = str(error)
     return Replay(saved, past, events, options, inputs, why)
 
