@@ -27,6 +27,8 @@ from rlm_kernel.host.providers.server import Server
 SERVER = Server(provider="local", keyless=True)
 START_SECONDS = 300.0
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "PYTHONPATH", "SYSTEMROOT")  # and so no key
+SPINNING = {"GOMP_SPINCOUNT": "1000"}
+"""llama.cpp's threads wait for each other all the time. By default they keep a core busy that others may want."""
 
 
 class LocalModel:
@@ -138,7 +140,7 @@ class LlamaServer:
                 stdin=subprocess.PIPE,  # its end of this pipe tells it that we are gone, even by SIGKILL
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+                env={**SPINNING, **{name: os.environ[name] for name in ENVIRONMENT if name in os.environ}},
                 start_new_session=True,  # a Ctrl-C in our terminal is not for it
             )
             atexit.register(self.stop)
