@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rlm_magic.widget import CallTree
 
 EVENT_SECONDS = 0.1
-"""How long to wait for an event before looking whether something is to be shown."""
+"""How long events gather before they are shown."""
 UPDATE_SECONDS = 0.2
 """How often the tree without widgets is written anew at most,"""
 UPDATE_SHARE = 0.01
@@ -79,7 +79,7 @@ def _follow(
     asking: Asking | None,
     alone: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Completion:
-    """Give the run's events to a view here, in the thread that owns the display; ``None`` when a while has passed.
+    """Give the run's events to a view here, in the thread that owns the display, and ``None`` after those of a while.
 
     Who is asked has the screen ``alone``. When the process is about to end, the run is stopped.
     """
@@ -89,6 +89,8 @@ def _follow(
             try:
                 for event in run.events(every=EVENT_SECONDS):
                     view(event)
+                    if event is not None:
+                        continue
                     if not stopped and not main.is_alive():
                         stopped = True
                         run.cancel()
@@ -120,6 +122,7 @@ class _NotebookView:
         if event is not None:
             (self._builder if self._widget is None else self._widget).apply(event)
             self._changed = True
+            return
         if self._widget is not None:
             self._widget.update()
         if self._changed and self._pace.begin():

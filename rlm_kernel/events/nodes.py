@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rlm_kernel.events.types import CellStatus, Kind, StopReason
-from rlm_kernel.events.values import Usage
+from rlm_kernel.events.values import UNUSED, Usage
 
 State = Literal["running", "ok", "error", "cancelled"]
 
@@ -83,6 +83,9 @@ class Node:
 
     ``question`` is an RLM's question, or a call's prompt; ``text`` its answer (the best so far, if it failed), or a
     call's reply; ``error`` says why it failed. ``usage`` is its own: for an RLM, its root model's calls.
+
+    Most nodes are plain calls, and there may be many: what they do not have is no list of its own, which the garbage
+    collector would look at again and again.
     """
 
     id: str
@@ -93,20 +96,20 @@ class Node:
     context: dict[str, Any] = field(default_factory=dict)
     state: State = "running"
     stop_reason: StopReason | None = None
-    iterations: list[Iteration] = field(default_factory=list)
-    calls: list[Node] = field(default_factory=list)
+    iterations: Sequence[Iteration] = ()
+    calls: Sequence[Node] = ()
     """Every sub-call, those of its cells among them."""
-    tools: list[ToolUse] = field(default_factory=list)
+    tools: Sequence[ToolUse] = ()
     """Every call of a tool, those of its cells among them."""
-    checks: list[Check] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    checks: Sequence[Check] = ()
+    notes: Sequence[str] = ()
     cached: bool = False
     """Whether an earlier call has answered it."""
     recorded: bool = False
     """Whether it was served from the journal."""
     text: str = ""
     value: Any = None
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = UNUSED
     started: float = 0.0
     seconds: float | None = None
     error: str | None = None

@@ -5,15 +5,19 @@ The tree belongs to whoever folds it: a builder and its tree are for one thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import singledispatchmethod
+from typing import TypeVar
 
 from rlm_kernel.events import types as events
 from rlm_kernel.events.nodes import Cell, Check, Iteration, Node, Output, State, ToolUse, Tree
 from rlm_kernel.events.types import Event, StopReason
-from rlm_kernel.events.values import Usage
+from rlm_kernel.events.values import UNUSED, Usage
 
 __all__ = ["Cell", "Check", "Iteration", "Node", "Output", "State", "ToolUse", "Tree", "TreeBuilder", "fold"]
+
+
+T = TypeVar("T")
 
 
 class TreeBuilder:
@@ -44,10 +48,14 @@ class TreeBuilder:
         return node
 
     def _iteration(self, node_id: str, index: int) -> Iteration:
-        iterations = self._node(node_id).iterations
-        if not iterations or iterations[-1].index != index:
-            iterations.append(Iteration(index))
-        return iterations[-1]
+        node = self._node(node_id)
+        if not node.iterations or node.iterations[-1].index != index:
+            node.iterations = _more(node.iterations, Iteration(index))
+        return node.iterations[-1]
+
+    def _note(self, node_id: str, text: str) -> None:
+        node = self._node(node_id)
+        node.notes = _more(node.notes, text)
 
     @_fold.register
     def _(self, event: events.RunStarted) -> None:
@@ -74,7 +82,8 @@ class TreeBuilder:
     @_fold.register
     def _(self, event: events.ModelRequested) -> None:
         if event.last:
-            self._node(event.node).iterations.append(Iteration(event.iteration, last=True))
+            node = self._node(event.node)
+            node.iterations = _more(node.iterations, Iteration(event.iteration, last=True))
         else:
             self._iteration(event.node, event.iteration).text = ""
 
@@ -92,7 +101,7 @@ class TreeBuilder:
     @_fold.register
     def _(self, event: events.CellChecked) -> None:
         if event.verdict == "rewrite":
-            self._node(event.node).notes.append(f"Cell {event.cell} was changed before it ran.")
+            self._note(event.node, f"Cell {event.cell} was changed before it ran.")
 
     @_fold.register
     def _(self, event: events.CellStarted) -> None:
@@ -123,7 +132,7 @@ class TreeBuilder:
         parent = self._node(event.node)
         call = Node(event.call, event.kind, event.model, event.prompt, parent.depth + 1, started=event.time)
         self._nodes[event.call] = call
-        parent.calls.append(call)
+        parent.calls = _more(parent.calls, call)
         if event.kind == "rlm":
             if event.source is None:
                 self._children[event.seq] = call
@@ -149,12 +158,14 @@ class TreeBuilder:
 
     @_fold.register
     def _(self, event: events.CallChecked) -> None:
-        self._node(event.call).checks.append(Check(event.when, event.verdict, event.reason))
+        call = self._node(event.call)
+        call.checks = _more(call.checks, Check(event.when, event.verdict, event.reason))
 
     @_fold.register
     def _(self, event: events.ToolStarted) -> None:
         tool = self._tools[event.node, event.call] = ToolUse(event.tool, event.arguments)
-        self._node(event.node).tools.append(tool)
+        node = self._node(event.node)
+        node.tools = _more(node.tools, tool)
         if event.cell is not None and (cell := self._cells.get((event.node, event.cell))) is not None:
             cell.tools.append(tool)
 
@@ -166,28 +177,27 @@ class TreeBuilder:
 
     @_fold.register
     def _(self, event: events.Compacted) -> None:
-        node = self._node(event.node)
-        node.notes.append(f"The history was summarized: {event.dropped} messages.")
-        self._use(node, event.usage, event.recorded)
+        self._note(event.node, f"The history was summarized: {event.dropped} messages.")
+        self._use(self._node(event.node), event.usage, event.recorded)
 
     @_fold.register
     def _(self, event: events.RunContinued) -> None:
         self.tree.state = self.tree.root.state = "running"
         self.tree.stop_reason = self.tree.root.stop_reason = None
         raised = ", ".join(f"{name}={value}" for name, value in event.limits.items())
-        self.tree.root.notes.append(f"The run went on with {raised}.")
+        self._note("0", f"The run went on with {raised}.")
 
     @_fold.register
     def _(self, event: events.Diverged) -> None:
-        self._node(event.node).notes.append(event.reason)
+        self._note(event.node, event.reason)
 
     @_fold.register
     def _(self, event: events.Note) -> None:
-        self._node(event.node).notes.append(event.text)
+        self._note(event.node, event.text)
 
     @_fold.register
     def _(self, event: events.LimitHit) -> None:
-        self._node(event.node).notes.append(f"The limit {event.limit}={event.maximum:g} is reached.")
+        self._note(event.node, f"The limit {event.limit}={event.maximum:g} is reached.")
 
     @_fold.register
     def _(self, event: events.NodeAnswered) -> None:
@@ -210,7 +220,7 @@ class TreeBuilder:
 
     def _use(self, node: Node, usage: Usage, recorded: bool) -> None:
         """Add what a node has used; what an earlier attempt has paid for is in the tree's total already."""
-        node.usage += usage
+        node.usage = usage if node.usage is UNUSED else node.usage + usage
         if not recorded:
             self.tree.usage += usage
 
@@ -225,6 +235,14 @@ def fold(stream: Iterable[Event]) -> Tree:
     for event in stream:
         builder.apply(event)
     return builder.tree
+
+
+def _more(items: Sequence[T], item: T) -> Sequence[T]:
+    """Append to a node's list, which is there once there is something in it; in constant time."""
+    if not isinstance(items, list):
+        return [*items, item]
+    items.append(item)
+    return items
 
 
 def _state(reason: StopReason) -> State:

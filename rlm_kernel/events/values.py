@@ -94,3 +94,7 @@ class Usage:
         if not self.cost:
             return ""
         return f", {'at least ' if self.unpriced else ''}${self.cost:,.4f}"
+
+
+UNUSED = Usage()
+"""Of what has asked no model yet."""

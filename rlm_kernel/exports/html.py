@@ -21,7 +21,7 @@ from rlm_kernel.events.types import Event
 from rlm_kernel.events.values import Usage
 from rlm_kernel.provenance.for_tree import Reading, led
 from rlm_kernel.sinks.calltree import assets
-from rlm_kernel.sinks.calltree.drawing import seconds as number
+from rlm_kernel.sinks.calltree.drawing import finite
 from rlm_kernel.sinks.calltree.rows import Rows, page
 from rlm_kernel.sinks.calltree.texts import harmless
 from rlm_kernel.sinks.text import count, line, seconds, state
@@ -157,7 +157,7 @@ def _data(rows: Rows, reading: Reading | None) -> Iterator[str]:
     tree, read = rows.tree, None if reading is None or not reading.bytes else reading.read(rows.moments)
     about = {
         "question": harmless(tree.question),
-        "seconds": number(rows.moments.last),
+        "seconds": finite(rows.moments.last),
         **({"led": led(tree)} if tree.answer else {}),
         **({"input": read} if read and "documents" in read else {}),
     }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
+from rlm_kernel.errors import RLMError
 from rlm_kernel.events.types import CallFinished, Compacted, Event, ModelReplied
 
 Sink = Callable[[Event], None]
@@ -33,16 +35,47 @@ class Bus:
         self.commit = commit
         self.next = 0
         self._sinks = list(sinks)
+        self._keeping: asyncio.Task[None] | None = None
+        self._owed = self._safe = 0
+        """Events that have to be on the disk, and those that are: the number of the first that does not, or is not."""
+        self._failure: RLMError | None = None
 
-    async def emit_paid(self, event: Paid, seconds: float) -> None:
-        """Emit what a request has given, which took so long, and wait until it cannot be lost."""
+    def emit_paid(self, event: Paid, seconds: float) -> None:
+        """Emit what a request has given, which took so long. Whoever uses it waits until it is `kept`."""
         self.emit(event)
-        await self.keep(seconds)
+        self.keep(seconds)
 
-    async def keep(self, seconds: float) -> None:
-        """Wait until what was emitted cannot be lost, if it took so long to have it."""
+    def keep(self, seconds: float) -> None:
+        """Let what was emitted be written to the disk, if it took so long to have it; others may go on meanwhile."""
         if self.commit is not None and seconds >= COMMIT_SECONDS:
-            await self.commit()
+            self._owed = self.next
+            if self._keeping is None:
+                self._keeping = asyncio.create_task(self._keep(self.commit))
+
+    async def kept(self) -> None:
+        """Wait until nothing that was paid for can be lost.
+
+        Raises
+        ------
+        RLMError
+            It could not be written to the disk.
+        """
+        owed = self._owed
+        while self._safe < owed and self._failure is None and self._keeping is not None:
+            await asyncio.shield(self._keeping)
+        if self._failure is not None:
+            raise self._failure
+
+    async def _keep(self, commit: Callable[[], Awaitable[None]]) -> None:
+        try:
+            while self._safe < self._owed:
+                number = self.next
+                await commit()
+                self._safe = number
+        except RLMError as error:
+            self._failure = error  # for good: to ask the disk again would look as if nothing were lost
+        finally:
+            self._keeping = None
 
     def emit(self, event: Event) -> int:
         """Give the event its number and time, and hand it to each sink in order; return the number."""

@@ -85,7 +85,8 @@ class Dialogue:
                 seconds=time.monotonic() - started,
                 finish=reply.finish,
             )
-            await bus.emit_paid(replied, replied.seconds)
+            bus.emit_paid(replied, replied.seconds)
+            await bus.kept()
         if not replied.usage.unreported:
             self._tokens, self._counted = replied.usage.tokens, len(self.history) + 1
         return Reply(replied.text, replied.usage, finish=replied.finish)
@@ -138,7 +139,8 @@ class Dialogue:
             usage=usage,
             recorded=recorded is not None,
         )
-        await self._shared.bus.emit_paid(compacted, time.monotonic() - started)
+        self._shared.bus.emit_paid(compacted, time.monotonic() - started)
+        await self._shared.bus.kept()
 
     async def _complete(self, messages: Sequence[Message], on_text: OnText | None = None) -> Reply:
         return await ask(self._shared.models, self._ledger, self.model, messages, on_text)

@@ -22,6 +22,7 @@ class Listeners:
 
     def __init__(self) -> None:
         self._thread: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._ended = threading.Event()
         self._reader: int | None = None
         """The thread that reads."""
         self._coroutines: list[asyncio.Queue[Event | None]] = []
@@ -29,11 +30,16 @@ class Listeners:
     def put(self, event: Event | None) -> None:
         """Take an event, in the run's event loop."""
         self._thread.put(event)
+        if event is None:
+            self._ended.set()
         for listener in self._coroutines:
             listener.put_nowait(event)
 
     def events(self, every: float | None = None) -> Iterator[Event | None]:
-        """Yield each event in the one thread, and ``None`` when none came for ``every`` seconds; ends with the run.
+        """Yield each event in the one thread as it comes; ends with the run.
+
+        With ``every``, they gather for so many seconds: those that have come are yielded, then ``None``. A thread that
+        wakes for each event takes the interpreter from the run's own each time.
 
         Raises
         ------
@@ -46,15 +52,15 @@ class Listeners:
         self._reader = here
         try:
             while True:
-                try:
-                    event = self._thread.get(timeout=every)
-                except queue.Empty:
+                for _ in range(1 if every is None else self._thread.qsize()):
+                    event = self._thread.get()
+                    if event is None:
+                        self._thread.put(None)
+                        return
+                    yield event
+                if every is not None:
                     yield None
-                    continue
-                if event is None:
-                    self._thread.put(None)
-                    return
-                yield event
+                    self._ended.wait(every)
         finally:
             self._reader = None
 

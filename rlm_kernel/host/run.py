@@ -202,7 +202,10 @@ class Run:
             raise
 
     def events(self, every: float | None = None) -> Iterator[Event | None]:
-        """Yield each event as it happens, and ``None`` when none came for ``every`` seconds; ends when the run has."""
+        """Yield each event as it happens; ends when the run has.
+
+        With ``every``, yield what has come in so many seconds, then ``None``, and so on: that costs a run less.
+        """
         return self._listeners.events(every)
 
     def __iter__(self) -> Iterator[Event]:

@@ -37,7 +37,7 @@ class SubCalls:
         return InFlight(self._node, self._children).is_known(job)
 
     async def answer(self, job: Job) -> wire.CallResult:
-        """Answer one job and tell the stream. A failure is a result too."""
+        """Answer one job and tell the stream, which has not kept it yet. A failure is a result too."""
         node, bus, key, started = self._node, self._shared.bus, job.key, time.monotonic()
         recorded = self._recorded(key)
         flight = InFlight(node, self._children, recorded)
@@ -87,10 +87,7 @@ class SubCalls:
                 seconds=seconds,
                 cached=bool(flight.cached),
             )
-            if status == "cancelled":
-                bus.emit(finished)
-            else:
-                await bus.emit_paid(finished, seconds if flight.usage.calls else 0.0)
+            bus.emit_paid(finished, seconds if flight.usage.calls and status != "cancelled" else 0.0)
         return result
 
     def _recorded(self, key: str) -> RecordedCall | None:

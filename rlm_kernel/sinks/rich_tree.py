@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from rich.console import Group
 from rich.text import Text
@@ -84,7 +85,7 @@ def _add_turns(branch: RichTree, node: Node, room: int | None = None) -> None:
         branch.add(text((line(node.error, 120), "red")))
 
 
-def _last_turns(node: Node, room: int) -> list[Iteration]:
+def _last_turns(node: Node, room: int) -> Sequence[Iteration]:
     lines = first = 0
     for first in range(len(node.iterations) - 1, -1, -1):
         cells = node.iterations[first].cells[-room:]

@@ -96,7 +96,7 @@ def test_events_whose_beginning_is_lost_do_not_stop_the_fold() -> None:
 def test_a_call_of_no_known_cell_belongs_to_its_node() -> None:
     tree = fold(numbered(*began(), *call(1, "from a thread", "late", index=None), *call(2, "odd", "x", index=99)))
     assert [each.id for each in tree.root.calls] == ["0.1", "0.2"]
-    assert tree.root.iterations == []
+    assert not tree.root.iterations
 
 
 def test_a_reply_grows_while_it_streams_and_is_then_the_whole_reply() -> None:

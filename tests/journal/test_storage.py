@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import random
 import string
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -135,6 +137,55 @@ class TestCommit:
         root = ScriptedModel([done("used(llm_query('x'))")])
         await RLM(root, sub_model=sub, tools=tools).acompletion("q", "c")
         assert order == ["disk", "used"]
+
+    async def test_a_batch_goes_on_while_the_disk_is_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        order: list[str] = []
+        asked_all = threading.Event()
+        to_disk = writer._to_disk
+
+        def slow(descriptor: int, blobs: list[Path]) -> None:
+            if "asked 0" in order:  # not what came before the batch
+                order.append("the last was asked" if asked_all.wait(10) else "it was waited for")
+            to_disk(descriptor, blobs)
+            order.append("disk")
+
+        async def sub(messages: list[dict[str, str]]) -> Any:
+            number = messages[0]["content"]
+            order.append(f"asked {number}")
+            if number == "4":
+                asked_all.set()
+            await asyncio.sleep(0.1)
+            return reply("paid for")
+
+        monkeypatch.setattr(writer, "_to_disk", slow)
+        tools = {"used": lambda texts: order.append("used")}
+        root = ScriptedModel([done("used(llm_query_batched([str(n) for n in range(5)]))")])
+        await RLM(root, sub_model=sub, tools=tools, max_concurrency=1).acompletion("q", "c")
+        assert [entry for entry in order if entry.startswith("asked")] == [f"asked {n}" for n in range(5)]
+        assert "it was waited for" not in order
+        assert order[-2:] == ["disk", "used"]
+
+    async def test_what_cannot_be_kept_ends_the_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The disk says once that it has lost something, also when nobody waits for it just then."""
+        told: list[str] = []
+        used: list[list[str]] = []
+
+        def failing(descriptor: int, blobs: list[Path]) -> None:
+            os.close(descriptor)
+            if not told:
+                told.append("")
+                raise OSError(errno.EIO, "Input/output error")
+
+        async def sub(messages: list[dict[str, str]]) -> Any:
+            await asyncio.sleep(0.1)
+            return reply("paid for")
+
+        monkeypatch.setattr(writer, "_to_disk", failing)
+        root = ScriptedModel([done("used(llm_query_batched([str(n) for n in range(5)]))")] * 3)
+        with pytest.raises(RLMError, match="cannot be written: Input/output error"):
+            await RLM(root, sub_model=sub, tools={"used": used.append}, max_concurrency=1).acompletion("q", "c")
+        assert len(told) == 1
+        assert all(text.startswith("Error: The journal") for texts in used for text in texts)
 
 
 class TestVersions:

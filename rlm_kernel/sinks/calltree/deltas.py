@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rlm_kernel.events.types import Event
-from rlm_kernel.sinks.calltree.drawing import seconds, usage
+from rlm_kernel.sinks.calltree.drawing import finite, usage
 from rlm_kernel.sinks.calltree.near import Limits
 from rlm_kernel.sinks.calltree.rows import Rows
 from rlm_kernel.sinks.calltree.texts import harmless
@@ -126,7 +126,7 @@ class Deltas:
             "state": state(tree),
             "look": _LOOKS.get(tree.stop_reason, "warn"),
             "running": tree.state == "running",
-            "seconds": seconds(passed),
+            "seconds": finite(passed),
             "usage": usage(tree.usage),
             "near": self._limits.near(moments, passed) if tree.state == "running" else [],
             **self.found,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any
 
@@ -16,7 +17,7 @@ from rlm_kernel.sinks.text import check_line, first_line, line, words
 
 LABEL_CHARACTERS = 200
 
-Row = list[Any]
+Row = tuple[Any, ...]
 Part = tuple[str, int, str]
 """A piece of a row: its title, the index of its text (or image), and how it is shown."""
 
@@ -27,7 +28,7 @@ _SENT = {"system": "Sent: instructions", "user": "Sent: message", "assistant": "
 
 
 class Drawing:
-    """Draws items of a tree as rows. Each is a list, as `static/model.js` reads it (``_row`` says what is where).
+    """Draws items of a tree as rows, which `static/model.js` reads (``_row`` says what is where).
 
     Attributes
     ----------
@@ -47,7 +48,7 @@ class Drawing:
             level,
             ("node", node.id),
             node.state,
-            id=node.id,
+            name=node.id,
             label="" if kind == "call" else line(node.question, LABEL_CHARACTERS),
             model=node.model,
             seconds=node.seconds,
@@ -83,7 +84,7 @@ class Drawing:
             level,
             key,
             "ok" if turn.replied else "running" if node.state == "running" else "cancelled",
-            id=str(turn.index),
+            name=str(turn.index),
             label=("Last words: " if turn.last else "")
             + (line(words(turn.text), LABEL_CHARACTERS) or ("(only code)" if turn.cells else "(no words)")),
             model=node.model,
@@ -94,7 +95,7 @@ class Drawing:
                 *([("Reply", reply, "prose")] if turn.text else []),
                 *self._parts(
                     *(
-                        (_SENT.get(role, f"Sent: {role}"), text, "prose")
+                        (_SENT.get(role) or harmless(f"Sent: {role}"), text, "prose")
                         for role, text in sent
                         if role != "assistant" or text not in replies
                     )
@@ -113,7 +114,7 @@ class Drawing:
             level,
             key,
             cell.status or "running",
-            id=str(cell.index),
+            name=str(cell.index),
             label=first_line(cell.code, LABEL_CHARACTERS),
             seconds=cell.seconds,
             parts=[*self._parts(("Code", cell.code, "code")), *(part for parts in outputs for part in parts)],
@@ -130,14 +131,14 @@ class Drawing:
             look = "error" if output.kind == "error" else "output"
             return [(title, self._growing(key, output.text, whole=whole), look)]
         other = [(mime, data) for mime, data in output.data.items() if isinstance(data, str)]
-        return self._parts(*((f"{title} ({line(mime, 60)})", data, "output") for mime, data in other))
+        return self._parts(*((f"{title} ({harmless(line(mime, 60))})", data, "output") for mime, data in other))
 
     def tool(self, tool: ToolUse, key: Key, level: int) -> Row:
         """Draw a call of a tool."""
         result = ("Why it failed", tool.text, "error") if tool.state == "error" else ("Result", tool.text, "output")
         parts = self._parts(("Arguments", tool.arguments, "code"), result)
         label = line(tool.arguments, LABEL_CHARACTERS)
-        return self._row("tool", level, key, tool.state, id=tool.tool, label=label, seconds=tool.seconds, parts=parts)
+        return self._row("tool", level, key, tool.state, name=tool.tool, label=label, seconds=tool.seconds, parts=parts)
 
     def check(self, check: Check, level: int) -> Row:
         """Draw a hook's verdict."""
@@ -153,13 +154,10 @@ class Drawing:
         when = times[index] if index < len(times) else math.inf
         return self._row("note", level, ("note",), "ok", label=line(note, LABEL_CHARACTERS), began=when, parts=parts)
 
-    def _parts(self, *parts: tuple[str, str, str] | None) -> list[Part]:
+    def _parts(self, *parts: tuple[str, str, str]) -> list[Part]:
         """Enter texts into the table; what is empty has no part."""
-        found = []
-        for title, text, look in filter(None, parts):
-            if text:
-                found.append((harmless(title), self.texts.add(harmless(text, code=look == "code")), look))
-        return found
+        add = self.texts.add
+        return [(title, add(harmless(text, code=look == "code")), look) for title, text, look in parts if text]
 
     def _growing(self, key: Key, text: str, *, whole: bool) -> int:
         """Enter a text that comes in pieces: until it is whole it keeps its place in the table."""
@@ -167,27 +165,45 @@ class Drawing:
             return self.texts.add(harmless(text))
         return self.texts.grow(key, harmless(text))
 
-    def _row(self, kind: str, level: int, key: Key, state: str, **rest: Any) -> Row:
+    def _row(
+        self,
+        kind: str,
+        level: int,
+        key: Key,
+        state: str,
+        *,
+        name: str = "",
+        label: str = "",
+        model: str = "",
+        began: float | None = None,
+        seconds: float | None = None,
+        own: Usage | None = None,
+        adds: Usage | None = None,
+        parts: Iterable[Part] = (),
+        facts: Iterable[tuple[str, str]] = (),
+    ) -> Row:
         """Return a row: what it is, where, how it went, when, what it used, and what it says."""
-        own, adds = rest.get("own"), rest.get("adds")
-        return [
+        moments, add = self._moments, self.texts.add
+        return (  # tuples of plain things are nothing to the garbage collector
             kind,
             level,
-            harmless(rest.get("id", "")),
-            self.texts.add(harmless(rest.get("label", ""), code=kind == "cell")),
+            harmless(name),
+            add(harmless(label, code=kind == "cell")),
             harmless(state),
-            self.texts.add(harmless(rest.get("model", ""))),
-            seconds(rest.get("began", self._moments.began.get(key))),
-            seconds(self._moments.ended.get(key)),
-            seconds(rest.get("seconds")),
+            add(harmless(model)),
+            finite(moments.began.get(key) if began is None else began),
+            finite(moments.ended.get(key)),
+            finite(seconds),
             usage(own),
-            0 if adds is own or adds == own else usage(adds) or [0],
-            tuple(rest.get("parts", ())),  # tuples of plain things are nothing to the garbage collector
-            tuple(rest.get("facts", ())),
-        ]
+            0 if adds is own or adds == own else usage(adds) or (0,),
+            tuple(parts),
+            tuple(facts),
+        )
 
 
 def _node_facts(node: Node) -> list[tuple[str, str]]:
+    if node.kind == "llm" and not node.cached:  # as most are
+        return []
     about = node.context.get("description", "")
     facts = {
         "Depth": str(node.depth) if node.kind == "rlm" else "",
@@ -214,19 +230,22 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=repr)
 
 
-def seconds(value: float | None) -> float | None:
+def finite(seconds: float | None) -> float | None:
     """Return seconds as JSON has them; what is not known or not a number is ``None``."""
-    return None if value is None or not math.isfinite(value) else round(value, 3)
+    return None if seconds is None or not math.isfinite(seconds) else round(seconds, 3)
 
 
 def usage(used: Usage | None) -> tuple[float, ...] | int:
     """Return usage as numbers in the order of the columns, without zeros at the end."""
     if used is None:
         return 0
-    numbers = [number if math.isfinite(number) else 0 for number in _NUMBERS(used)]
-    while numbers and not numbers[-1]:
-        numbers.pop()
-    return tuple(numbers) or 0
+    numbers: tuple[float, ...] = _NUMBERS(used)
+    if not all(map(math.isfinite, numbers)):
+        numbers = tuple(number if math.isfinite(number) else 0 for number in numbers)
+    end = len(numbers)
+    while end and not numbers[end - 1]:
+        end -= 1
+    return numbers[:end] or 0
 
 
 USAGE = (

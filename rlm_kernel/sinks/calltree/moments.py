@@ -47,10 +47,16 @@ class Moments:
             self._begin()
         now = self._now(event)
         node = self.nodes.get(event.node)
-        if node is not None:
+        if node is not None and node.notes:
             times = self.notes.setdefault(event.node, [])
             times += [now] * (len(node.notes) - len(times))
-        match event:
+        match event:  # the most frequent ones first
+            case events.CallRequested():
+                self.began["node", event.call] = now
+                if node is not None:
+                    self.nodes[event.call] = node.calls[-1]
+            case events.CallFinished():
+                self.ended["node", event.call] = now
             case events.NodeStarted():
                 self.began.setdefault(("node", event.node), now)
             case events.RunContinued():
@@ -68,12 +74,6 @@ class Moments:
                 self.began["cell", event.node, event.cell] = now
             case events.CellFinished():
                 self.ended["cell", event.node, event.cell] = now
-            case events.CallRequested():
-                self.began["node", event.call] = now
-                if node is not None:
-                    self.nodes[event.call] = node.calls[-1]
-            case events.CallFinished():
-                self.ended["node", event.call] = now
             case events.ToolStarted():
                 key = ("tool", event.node, event.call)
                 self.began[key] = now

@@ -21,17 +21,17 @@ class Limits:
 
     def apply(self, event: Event, moments: Moments) -> None:
         """Fold one event, which the moments have folded already."""
-        match event:
-            case events.RunStarted() | events.RunResumed():
-                self._most, self._calls = dict(event.options), 0
-            case events.RunContinued():
-                self._most |= event.limits
+        match event:  # the most frequent ones first
             case events.CallRequested():
                 self._calls += 1
             case events.CallFinished():
                 call = moments.nodes.get(event.call)
                 below = sum(1 for _ in call.walk()) - 1 if event.recorded and call is not None else 0
                 self._calls += below - event.cached
+            case events.RunStarted() | events.RunResumed():
+                self._most, self._calls = dict(event.options), 0
+            case events.RunContinued():
+                self._most |= event.limits
 
     def near(self, moments: Moments, seconds: float) -> list[tuple[str, float, float]]:
         """Return the limits that are near or spent: name, what is used, and the most there may be."""

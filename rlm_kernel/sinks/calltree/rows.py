@@ -6,8 +6,6 @@ A row has a number by which it is known as long as the run is followed: they cou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from rlm_kernel.events import types as events
@@ -19,16 +17,8 @@ from rlm_kernel.sinks.calltree.moments import Key, Moments
 ROOT: Key = ("node", "0")
 
 
-@dataclass(slots=True)
-class Item:
-    """What a row is drawn from: its place in the tree, and how."""
-
-    above: int
-    """The number of the row above; -1 for the root."""
-    level: int
-    draw: Callable[[int], Row]
-    drawn: Row | None = None
-    """The row, while it has not changed."""
+Draw = Callable[..., Row]
+"""A method of `Drawing`."""
 
 
 class Rows:
@@ -52,9 +42,14 @@ class Rows:
         self.drawing = Drawing(self.moments)
         self.changed: dict[int, None] = {}
         self.restarted = True
-        self._items: list[Item] = []
+        # By a row's number. There may be many, and an object for each would be one for the garbage collector too.
+        self._above: list[int] = []
+        self._level: list[int] = []
+        self._draw: list[Draw] = []
+        self._what: list[Node | tuple[Any, ...]] = []
+        self._drawn: list[Row | None] = []
         self._at: dict[Key, int] = {}
-        self._add(ROOT, None, partial(self.drawing.node, self.tree.root))
+        self._add(ROOT, None, Drawing.node, self.tree.root)
 
     @property
     def tree(self) -> Tree:
@@ -71,14 +66,7 @@ class Rows:
             return
         own = ("node", node.id)
         self._touch(own)
-        match event:
-            case events.ModelRequested() | events.TextDelta() | events.ModelReplied():
-                self._turn(node, node.iterations[-1])
-            case events.CellStarted():
-                turn = node.iterations[-1]
-                self._cell(node, turn.cells[-1], self._turn(node, turn))
-            case events.CellOutput() | events.CellFinished():
-                self._touch(("cell", node.id, event.cell))
+        match event:  # the most frequent ones first
             case events.CallRequested():
                 self._call(node.calls[-1], ("cell", node.id, event.cell or 0), own)
             case events.CallFinished():
@@ -86,6 +74,13 @@ class Rows:
                 call = self.moments.nodes.get(event.call)
                 if call is not None and event.recorded:
                     self._grafted(call)
+            case events.ModelRequested() | events.TextDelta() | events.ModelReplied():
+                self._turn(node, node.iterations[-1])
+            case events.CellStarted():
+                turn = node.iterations[-1]
+                self._cell(node, turn.cells[-1], self._turn(node, turn))
+            case events.CellOutput() | events.CellFinished():
+                self._touch(("cell", node.id, event.cell))
             case events.CallChecked():
                 call = self.moments.nodes.get(event.call)
                 if call is not None:
@@ -100,69 +95,75 @@ class Rows:
 
     def row(self, number: int) -> Row:
         """Draw the row of that number."""
-        item = self._items[number]
-        if item.drawn is None:
-            item.drawn = item.draw(item.level)
-        return item.drawn
+        drawn = self._drawn[number]
+        if drawn is None:
+            draw, what, level = self._draw[number], self._what[number], self._level[number]
+            drawn = draw(self.drawing, *what, level) if isinstance(what, tuple) else draw(self.drawing, what, level)
+            self._drawn[number] = drawn
+        return drawn
 
     def above(self, number: int) -> int:
         """Return the number of the row above; -1 for the root."""
-        return self._items[number].above
+        return self._above[number]
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._above)
 
     def from_top_to_bottom(self) -> Iterator[Row]:
         """Draw all rows, each with what is below it behind it."""
         below: dict[int, list[int]] = {}
-        for number, item in enumerate(self._items):
-            below.setdefault(item.above, []).append(number)
+        for number, above in enumerate(self._above):
+            below.setdefault(above, []).append(number)
         rest = [0]
         while rest:
             number = rest.pop()
             yield self.row(number)
             rest += reversed(below.get(number, ()))
 
-    def _add(self, key: Key, above: Key | None, draw: Callable[[int], Row]) -> Key:
+    def _add(self, key: Key, above: Key | None, draw: Draw, what: Node | tuple[Any, ...]) -> Key:
         """Enter a row, or note that it has changed."""
         if key not in self._at:
-            number = self._at[key] = len(self._items)
             over = -1 if above is None else self._at[above]
-            self._items.append(Item(over, self._items[over].level + 1 if number else 0, draw))
+            self._at[key] = len(self._above)
+            self._above.append(over)
+            self._level.append(0 if above is None else self._level[over] + 1)
+            self._draw.append(draw)
+            self._what.append(what)
+            self._drawn.append(None)
         self._touch(key)
         return key
 
     def _touch(self, key: Key) -> None:
         number = self._at.get(key)
         if number is not None:
-            self.changed[number] = self._items[number].drawn = None
+            self.changed[number] = self._drawn[number] = None
 
     def _turn(self, node: Node, turn: Iteration) -> Key:
-        draw = partial(self.drawing.turn, node, turn)
-        return self._add(("turn", node.id, turn.index, turn.last), ("node", node.id), draw)
+        key = ("turn", node.id, turn.index, turn.last)
+        return self._add(key, ("node", node.id), Drawing.turn, (node, turn))
 
     def _cell(self, node: Node, cell: Cell, turn: Key) -> Key:
-        return self._add(("cell", node.id, cell.index), turn, partial(self.drawing.cell, node, cell))
+        return self._add(("cell", node.id, cell.index), turn, Drawing.cell, (node, cell))
 
     def _call(self, call: Node, cell: Key, node: Key) -> None:
-        self._add(("node", call.id), cell if cell in self._at else node, partial(self.drawing.node, call))
+        self._add(("node", call.id), cell if cell in self._at else node, Drawing.node, call)
 
     def _tool(self, node: Node, key: Key, cell: Key) -> None:
         if cell in self._at:
-            self._add(key, cell, partial(self.drawing.tool, node.tools[-1], key))
+            self._add(key, cell, Drawing.tool, (node.tools[-1], key))
 
     def _checks(self, call: Node) -> None:
         for index, check in enumerate(call.checks):
             key = ("check", call.id, index)
             if key not in self._at and ("node", call.id) in self._at:
-                self._add(key, ("node", call.id), partial(self.drawing.check, check))
+                self._add(key, ("node", call.id), Drawing.check, (check,))
 
     def _notes(self, node: Node) -> None:
         known = len(node.notes)
         while known and ("note", node.id, known - 1) not in self._at:
             known -= 1
         for index in range(known, len(node.notes)):
-            self._add(("note", node.id, index), ("node", node.id), partial(self.drawing.note, node, index))
+            self._add(("note", node.id, index), ("node", node.id), Drawing.note, (node, index))
 
     def _grafted(self, node: Node) -> None:
         """Enter what is below a call that was served from the journal with its whole subtree."""
@@ -177,7 +178,7 @@ class Rows:
                 key = self._cell(node, cell, above)
                 for number, tool in enumerate(cell.tools):
                     used = ("tool", node.id, -cell.index, number)
-                    self._add(used, key, partial(self.drawing.tool, tool, used))
+                    self._add(used, key, Drawing.tool, (tool, used))
                 for call in cell.calls:
                     of_cells.add(call.id)
                     self._call(call, key, own)
