@@ -15,7 +15,7 @@ from tests.escapes.vocabulary import UNHARMED, Attempt, Scene, Try, attempt, dif
 
 PROCESSOR_SECONDS = 10.0
 """What the schemas below may cost the host together; one alone could cost so much."""
-LADDER_SECONDS = 6.0
+LADDER_SECONDS = 12.0
 """What a cell may take beyond its time: the steps of the interrupt, and a new kernel."""
 
 SCHEMAS = r"""
