@@ -71,6 +71,13 @@ async def begun(server: FakeServer) -> None:
         await asyncio.sleep(0.002)
 
 
+async def quiet(server: FakeServer) -> None:
+    """Wait until all that was on its way has come to the server."""
+    seen = -1
+    while seen < (seen := len(server.requests)):
+        await asyncio.sleep(20 * LATENCY)
+
+
 def recorded(run_dir: Path) -> int:
     """How many replies the journal holds."""
     stream = list(read(run_dir))
@@ -98,7 +105,7 @@ async def killed_and_resumed(folder: Path, seconds: float) -> tuple[Any, int, in
         await asyncio.sleep(seconds)
         host.process.kill()
         await asyncio.to_thread(host.process.join)
-        await asyncio.sleep(2 * LATENCY)  # what is on its way comes to the server
+        await quiet(server)
         (saved,) = runs(folder)
         in_flight = len(server.requests) - recorded(saved.directory)
         said = await Host(server, folder, saved.id).said()
