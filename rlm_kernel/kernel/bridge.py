@@ -20,6 +20,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from typing import Any, Literal
 
+import zmq
 from ipykernel.kernelbase import Kernel
 from jupyter_client.session import Session
 
@@ -185,8 +186,10 @@ class Bridge:
         self._loop.add_callback(self._drain)
 
     def _drain(self) -> None:
-        while self._outbox:
-            self._kernel.control_stream.send_multipart(self._outbox.popleft(), copy=True)
+        stream = self._kernel.control_stream
+        while self._outbox:  # not by the stream, which would send at the loop's next turn; this socket never blocks
+            stream.socket.send_multipart(self._outbox.popleft())
+        stream.flush(zmq.POLLIN)  # to send may have taken in what the loop will not be told of again
 
 
 def parts_of(upload: str, value: Any) -> Iterator[wire.Part]:
