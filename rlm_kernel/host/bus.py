@@ -49,8 +49,7 @@ class Bus:
         """Let what was emitted be written to the disk, if it took so long to have it; others may go on meanwhile."""
         if self.commit is not None and seconds >= COMMIT_SECONDS:
             self._owed = self.next
-            if self._keeping is None:
-                self._keeping = asyncio.create_task(self._keep(self.commit))
+            self._begin_to_keep(self.commit)
 
     async def kept(self) -> None:
         """Wait until nothing that was paid for can be lost.
@@ -61,10 +60,16 @@ class Bus:
             It could not be written to the disk.
         """
         owed = self._owed
-        while self._safe < owed and self._failure is None and self._keeping is not None:
-            await asyncio.shield(self._keeping)
+        while self.commit is not None and self._safe < owed and self._failure is None:
+            await asyncio.shield(self._begin_to_keep(self.commit))
         if self._failure is not None:
             raise self._failure
+
+    def _begin_to_keep(self, commit: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        """Return the task that writes to the disk: one, for all that wait."""
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.create_task(self._keep(commit))
+        return self._keeping
 
     async def _keep(self, commit: Callable[[], Awaitable[None]]) -> None:
         try:
