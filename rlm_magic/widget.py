@@ -7,11 +7,14 @@ while a cell runs, where the kernel has subshells, and else when it has ended; a
 from __future__ import annotations
 
 import base64
+import gc
 import gzip
 import json
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from traitlets import Bool, Unicode
@@ -90,7 +93,7 @@ class CallTree(Hearing):
     def update(self) -> None:
         """Tell the front ends what has changed, if it is time to; called often, also while nothing happens."""
         if self._waiting and self._updates.begin():
-            with self._lock:
+            with self._lock, _uncollected():
                 sent = self._tell()
             self._updates.end(sent)
         if self._saved != self._sent and self._saves.begin():
@@ -101,12 +104,13 @@ class CallTree(Hearing):
 
     def save(self, level: int = 6) -> None:
         """Put all there is into the widget's state; ``level`` is how much time its compression may take, 1 to 9."""
-        with self._lock:
+        with self._lock, _uncollected():
             self._look()
             self._tell()
             self._saved = self._sent
             state = {"n": self._sent, "piece": self._deltas.whole(time.time(), Room(SAVED_CHARACTERS))}
-        self.saved = _packed(_text(state), level)
+            packed = _packed(_text(state), level)
+        self.saved = packed
 
     def _fold(self) -> None:
         while self._waiting:
@@ -173,6 +177,18 @@ class CallTree(Hearing):
             case {"type": "stop", "node": str(node)}:
                 self._run.cancel_call(node)
                 self._say("stopping", node=node)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let the garbage collector wait: what is made meanwhile stays, and it would look through the run's objects too."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _text(content: Any) -> str:
