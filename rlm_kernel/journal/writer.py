@@ -48,8 +48,6 @@ class Journal:
         self._new_blobs: list[Path] = []
         self._end = 0
         """Of the file's whole lines."""
-        self._committed = 0
-        self._committing: asyncio.Future[None] | None = None
 
     def __call__(self, event: Event) -> None:
         """Append an event; pieces of text on their way are not kept."""
@@ -75,7 +73,7 @@ class Journal:
                 file = (self.run_dir / EVENTS_FILE).open("a+b", buffering=0)
                 try:
                     _lock(file)
-                    self._end = self._committed = _drop_cut_line(file)
+                    self._end = _drop_cut_line(file)
                 except BaseException:
                     file.close()
                     raise
@@ -90,12 +88,15 @@ class Journal:
         return self._file
 
     async def commit(self) -> None:
-        """Wait until all that was written is on the disk; several that wait share one write to it."""
-        end, loop = self._end, asyncio.get_running_loop()
-        while self._file is not None and self._committed < end:
-            if self._committing is None:
-                self._committing = loop.create_task(self._sync(self._file))
-            await asyncio.shield(self._committing)
+        """Wait until all that was written is on the disk. The bus calls this once for all that wait."""
+        if self._file is None:
+            return
+        blobs, self._new_blobs = self._new_blobs, []
+        try:
+            copy = os.dup(self._file.fileno())  # the journal may be closed meanwhile
+            await asyncio.to_thread(_to_disk, copy, blobs)
+        except OSError as error:
+            raise self._failure(error) from error
 
     def close(self) -> None:
         """Close the file. Safe to call twice, and after a failure."""
@@ -105,17 +106,6 @@ class Journal:
                 self._write(file)
             with suppress(OSError):
                 file.close()
-
-    async def _sync(self, file: FileIO) -> None:
-        end, blobs, self._new_blobs = self._end, self._new_blobs, []
-        try:
-            copy = os.dup(file.fileno())  # the journal may be closed meanwhile
-            await asyncio.to_thread(_to_disk, copy, blobs)
-            self._committed = max(self._committed, end)
-        except OSError as error:
-            raise self._failure(error) from error
-        finally:
-            self._committing = None
 
     def _line(self, event: Event) -> bytes:
         """Return an event's line, its big texts in files of their own."""

@@ -19,6 +19,7 @@ from rlm_kernel import RLM, OptionError, RLMError, ScriptedModel, Secret, runs
 from rlm_kernel.events import types as events
 from rlm_kernel.events.tree import fold
 from rlm_kernel.events.values import Message, Usage
+from rlm_kernel.host.bus import Bus
 from rlm_kernel.journal import Journal, SavedRun, find, prune, read, versions, writer
 from rlm_kernel.journal.blobs import BLOB_CHARACTERS
 from tests.host.script import cell, done
@@ -106,14 +107,19 @@ class TestCommit:
         synced: list[int] = []
         monkeypatch.setattr(writer, "_to_disk", lambda descriptor, blobs: (os.close(descriptor), synced.append(1)))
         journal = Journal(tmp_path)
+        bus = Bus([journal], journal.commit)
 
         async def one(number: int) -> None:
-            journal(events.Note(text=str(number)))
-            await journal.commit()
+            paid = events.CallFinished(
+                call=f"0.{number}", status="ok", text="x", usage=Usage.of_call(1, 1), seconds=1.0
+            )
+            bus.emit_paid(paid, paid.seconds)
+            await bus.kept()
+            assert synced
 
         await asyncio.gather(*(one(number) for number in range(50)))
         assert 1 <= len(synced) <= 2
-        await journal.commit()
+        await bus.kept()
         assert len(synced) <= 2
         journal.close()
         await journal.commit()
