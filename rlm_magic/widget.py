@@ -17,14 +17,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from traitlets import Bool, Unicode
+from traitlets import Bool, Int, Unicode
 
 from rlm_kernel import Run
 from rlm_kernel.events.tree import Tree
 from rlm_kernel.events.types import Event
 from rlm_kernel.provenance.for_tree import Reading, led
 from rlm_kernel.sinks.calltree import assets
-from rlm_kernel.sinks.calltree.deltas import Deltas, Room
+from rlm_kernel.sinks.calltree.deltas import Deltas, Room, parts
 from rlm_magic.hearing import Hearing
 from rlm_magic.pace import Pace
 
@@ -50,6 +50,8 @@ class CallTree(Hearing):
     ----------
     saved
         All there is, compressed: what a front end shows that has no kernel, or cannot ask it now.
+    saved_n
+        How many changes that includes: a front end that has heard them does not unpack it.
     key
         The widget's own id, under which its state is in a notebook.
     background
@@ -61,6 +63,7 @@ class CallTree(Hearing):
     _esm = "\n".join((assets.script(), *(assets.static("rlm_magic", name) for name in ("keep.js", "widget.js"))))
     _css = "\n".join((assets.sheet(), assets.static("rlm_magic", "widget.css")))
     saved = Unicode("").tag(sync=True)
+    saved_n = Int(0).tag(sync=True)
     key = Unicode("").tag(sync=True)
     background = Bool(False).tag(sync=True)
 
@@ -72,7 +75,7 @@ class CallTree(Hearing):
         self._deltas = Deltas()
         self._reading = Reading(run.directory)
         self._lock = threading.Lock()
-        self._sent = self._saved = 0
+        self._sent = 0
         self._changed = True
         self._waiting: deque[Event] = deque()
         self._updates = Pace(UPDATE_SECONDS, UPDATE_SHARE)
@@ -96,7 +99,7 @@ class CallTree(Hearing):
             with self._lock, _uncollected():
                 sent = self._tell()
             self._updates.end(sent)
-        if self._saved != self._sent and self._saves.begin():
+        if self.saved_n != self._sent and self._saves.begin():
             self.save(level=1)
             # Who cannot speak while the cell runs, and came too late for the first changes, needs this.
             self._saves.seconds = SAVE_SECONDS if self.heard else min(SAVE_SECONDS, 2 * self._saves.seconds)
@@ -107,10 +110,9 @@ class CallTree(Hearing):
         with self._lock, _uncollected():
             self._look()
             self._tell()
-            self._saved = self._sent
             state = {"n": self._sent, "piece": self._deltas.whole(time.time(), Room(SAVED_CHARACTERS))}
-            packed = _packed(_text(state), level)
-        self.saved = packed
+            with self.hold_sync():
+                self.saved, self.saved_n = _packed(_lines(state), level), self._sent
 
     def _fold(self) -> None:
         while self._waiting:
@@ -148,11 +150,11 @@ class CallTree(Hearing):
         return self._say("delta", n=self._sent, piece=self._deltas.take(time.time()))
 
     def _say(self, kind: str, **content: Any) -> int:
-        text = _text(content)
-        if len(text) < PACKED_FROM:
+        lines = _lines(content)
+        if len(lines) == 1 and len(lines[0]) < PACKED_FROM:
             self.send({"type": kind, **content})
-            return len(text)
-        packed = _packed(text, 1)
+            return len(lines[0])
+        packed = _packed(lines, 1)
         self.send({"type": kind, "packed": packed})
         return len(packed)
 
@@ -191,9 +193,12 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _text(content: Any) -> str:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+def _lines(content: dict[str, Any]) -> list[str]:
+    """Return lines of JSON: the content, with the first part of its piece, then the other parts."""
+    head, *rest = parts(content["piece"]) if content.get("piece") else [None]
+    contents = [content if head is None else {**content, "piece": head}, *rest]
+    return [json.dumps(each, ensure_ascii=False, separators=(",", ":")) for each in contents]
 
 
-def _packed(text: str, level: int) -> str:
-    return base64.b64encode(gzip.compress(text.encode(), level, mtime=0)).decode()
+def _packed(lines: list[str], level: int) -> str:
+    return base64.b64encode(gzip.compress("\n".join(lines).encode(), level, mtime=0)).decode()

@@ -51,15 +51,16 @@ class Session {
   async hear(heard) {
     this.live = true;
     this.heardAt = performance.now();
-    const message = heard.packed ? { type: heard.type, ...await unpacked(heard.packed) } : heard;
+    const parts = heard.packed ? unpacked(heard.packed) : null;
+    const message = parts ? { type: heard.type, ...(await parts.next()).value } : heard;
     if (message.type === "delta") {
-      if (message.n === this.n + 1) this.take(message);
+      if (message.n === this.n + 1) await this.take(message, parts);
       else if (message.n > this.n) this.want();
     } else if (message.type === "all") {
       clearTimeout(this.wanting);
       this.wanting = null;
       this.answers = true;
-      if (message.piece && message.n > this.n) this.take(message);
+      if (message.piece && message.n > this.n) await this.take(message, parts);
     } else if (message.type === "text") {
       this.model.say(message.index, 0, message.text, message.missing);
       this.asked.delete(message.index);
@@ -87,27 +88,36 @@ class Session {
     if (this.answers && performance.now() - this.heardAt > SILENCE_MS) this.want();
   }
 
-  take({ n, piece }) {
+  /** Take a piece and its further parts; there may be thousands of rows, and the reader is answered in between. */
+  async take({ n, piece }, parts) {
+    const model = piece.new ? new Model() : this.model;
+    const rest = breather();
+    const rows = model.take(piece);
+    for await (const part of parts ?? []) {
+      rows.push(...model.take(part));
+      await rest();
+    }
     this.n = n;
     this.reading = false;
-    if (piece.new) {
-      this.model = new Model();
-      this.asked.clear();
-    }
-    const rows = this.model.take(piece);
-    const { run } = this.model;
+    if (piece.new) this.asked.clear();
+    this.model = model;
+    const { run } = model;
     const received = performance.now() / 1000;
     run.now = run.running && this.live ? () => run.seconds + performance.now() / 1000 - received : undefined;
-    for (const view of this.views) view.take(this.model, rows);
+    for (const view of this.views) {
+      await pause();
+      view.take(model, rows);
+    }
   }
 
   /** Show what the widget's state holds, if that is more than is known. */
   async open() {
-    const saved = this.widget.get("saved");
-    if (!saved) return;
-    const state = await unpacked(saved);
-    if (state.n > this.n) this.take(state);
-    this.final = state.piece.run.running ? 0 : state.n;
+    const n = this.widget.get("saved_n");
+    if (n > this.n) {
+      const parts = unpacked(this.widget.get("saved"));
+      await this.take((await parts.next()).value, parts);
+    }
+    this.final = n === this.n && !this.model.run.running ? n : 0;
     await this.keep();
   }
 
@@ -219,11 +229,12 @@ class View {
   }
 
   /** The timeline holds all rows: it is drawn less often than they change. */
-  drawTimeline() {
+  async drawTimeline() {
     const { running } = this.session.model.run;
     const now = performance.now();
     if (running && now < (this.nextTimeline ?? 0)) return;
-    this.app?.timeline.refresh();
+    this.nextTimeline = Infinity;
+    await this.app?.timeline.refresh();
     this.nextTimeline = now + Math.max(TIMELINE_MS, 20 * (performance.now() - now));
   }
 
@@ -294,11 +305,13 @@ function price(use) {
   return cost(use) === "unknown" ? "cost unknown" : cost(use);
 }
 
-/** JSON that came packed. */
-async function unpacked(packed) {
-  const held = [];
-  for await (const line of lines([{ form: "gzip", text: () => packed, done() {} }], breather(), () => {})) held.push(line);
-  return JSON.parse(held.join("\n"));
+/** Lines of JSON that came packed. */
+async function* unpacked(packed) {
+  const rest = breather();
+  for await (const line of lines([{ form: "gzip", text: () => packed, done() {} }], rest, () => {})) {
+    yield JSON.parse(line);
+    await rest();
+  }
 }
 
 export default () => {

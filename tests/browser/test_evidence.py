@@ -228,4 +228,4 @@ def test_ten_thousand_calls(page: Page, tmp_path: Path, monkeypatch: pytest.Monk
     # With `pytest -s`; docs/calltree.md has the figures.
     print(f"seconds to write the page: {middle - started:.2f}, without the strip {ended_at - middle:.2f};")
     print(f"characters more {len(content) - len(bare):,}; in a widget's state at most {widget.SAVED_CHARACTERS:,};")
-    print("milliseconds of slow interactions, and of the longest task:", slowest(page))
+    print("milliseconds of the slowest interaction and of the longest task:", slowest(page))

@@ -66,8 +66,11 @@ def told(stream: list[Event]) -> Told:
 
 
 def unpacked(packed: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(packed)))
-    return content
+    content, *parts = map(json.loads, gzip.decompress(base64.b64decode(packed)).split(b"\n"))
+    for part in parts:
+        for key, more in part.items():
+            content["piece"][key] += more
+    return dict(content)
 
 
 def test_the_saved_state_is_the_whole_tree() -> None:

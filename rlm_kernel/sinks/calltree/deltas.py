@@ -2,7 +2,8 @@
 
 A piece is JSON, as `static/model.js` takes it: ``run`` is what stands above the tree; ``rows`` are rows, and ``at`` for
 each of them its number and that of the row above; ``said`` are texts (index, whether it goes behind what is there,
-text, how many characters are missing at its end) and ``shown`` pictures; ``new`` says that all before is void.
+text, how many characters are missing at its end) and ``shown`` pictures; ``new`` says that all before is void. A large
+piece goes in parts: the first says what stands above the tree, and texts come before the rows that have them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ HEAD_CHARACTERS = 2_000
 """How much of the question, the answer and the error stands above the tree."""
 PICTURE_CHARACTERS = 1_000_000
 """Longer pictures are not sent."""
+
+PART = 250
+"""How many rows, or texts, a part of a piece has at most."""
 
 _CUTS = ((0.5, 10_000), (0.125, 1_000), (-math.inf, 160))
 _LOOKS = {"answered": "ok", "error": "bad", None: "running"}
@@ -131,3 +135,14 @@ class Deltas:
             "near": self._limits.near(moments, passed) if tree.state == "running" else [],
             **self.found,
         }
+
+
+def parts(piece: Piece) -> list[Piece]:
+    """Return a piece in parts, to be taken one after the other; a browser answers its reader in between."""
+    said, rows = piece["said"], piece["rows"]
+    if max(len(said), len(rows)) <= PART:
+        return [piece]
+    head = {**piece, "said": said[:PART], "at": [], "rows": []}
+    texts = ({"said": said[start : start + PART]} for start in range(PART, len(said), PART))
+    drawn = ({key: piece[key][start : start + PART] for key in ("at", "rows")} for start in range(0, len(rows), PART))
+    return [head, *texts, *drawn]

@@ -27,7 +27,7 @@ class App {
 
   /** Show a row everywhere. */
   choose(row) {
-    if (!this.tree.at.has(row.index) && this.tree.view.show !== "all") this.showOnly("all");
+    if (this.tree.at[row.index] === undefined && this.tree.view.show !== "all") this.showOnly("all");
     this.tree.show(row);
     this.detail.show(row, this.search.pattern);
     this.version = row.version;
@@ -182,10 +182,11 @@ function parts() {
   const legend = el("span", { class: "legend dim" });
   const whole = el("button", { hidden: "" }, "Show all of it");
   const canvas = el("canvas", { role: "img" });
-  const tip = el("div", { class: "tip", hidden: "" });
+  const [mark, dragged, tip] = ["mark", "dragged", "tip"].map((name) => el("div", { class: name, hidden: "" }));
   const section = el(
     "section", { class: "timeline", "aria-label": "Timeline" },
-    el("div", { class: "bar" }, el("h2", {}, "Timeline"), legend, whole), canvas, tip,
+    el("div", { class: "bar" }, el("h2", {}, "Timeline"), legend, whole),
+    el("div", { class: "lanes" }, canvas, mark, dragged, tip),
   );
   const input = el("section", { class: "input", "aria-label": "Input", hidden: "" });
   const field = el("input", {
@@ -216,7 +217,7 @@ function parts() {
   const left = el("section", { class: "left", "aria-label": "Call tree" }, columns, tree, none);
   const main = el("div", { class: "main" }, left, detail);
   return {
-    section, legend, whole, canvas, tip, input, tools, field, previous, next, found, show, order, unfold, fold, main, tree,
-    sheet, none, detail,
+    section, legend, whole, canvas, mark, dragged, tip, input, tools, field, previous, next, found, show, order, unfold, fold,
+    main, tree, sheet, none, detail,
   };
 }

@@ -1,7 +1,7 @@
 // The run as data: rows from top to bottom, each with its level, and the texts they refer to by index.
 
 const USAGE = ["calls", "input", "output", "cost", "unreported", "unpriced", "read", "written"];
-const NOTHING = new Float64Array(USAGE.length);
+const NOTHING = USAGE.map(() => 0); // plain arrays: thousands of typed ones keep the garbage collector busy
 const SLICE_MS = 12; // work longer than this lets the browser answer its reader in between
 
 /** Let the browser paint and answer. */
@@ -62,21 +62,20 @@ class Model {
     const row = this.rows[index] ?? this.enter(index, this.rows[above] ?? null);
     Object.assign(row, { kind, level, id, label, state, model, start, end, seconds, parts, facts, own: usage(own) });
     const added = adds ? usage(adds) : row.own;
-    const more = added.map((value, at) => value - row.added[at]);
-    row.added = added;
     const now = this.run.seconds;
     for (let each = row; each; each = each.parent) {
-      more.forEach((value, at) => { each.whole[at] += value; });
+      for (let at = 0; at < USAGE.length; at += 1) each.whole[at] += added[at] - row.added[at];
       each.touched = now;
       each.version += 1;
     }
+    row.added = added;
     return row;
   }
 
   enter(index, parent) {
     const row = {
-      index, parent, children: [], below: 0, spot: 1, place: 0, version: 0, run: this.run, added: NOTHING,
-      whole: new Float64Array(USAGE.length),
+      index, parent, children: [], below: 0, spot: 1, place: 0, lane: null, version: 0, run: this.run, added: NOTHING,
+      whole: NOTHING.slice(),
     };
     this.rows[index] = row;
     this.order = null;
@@ -109,8 +108,5 @@ class Model {
 }
 
 function usage(numbers) {
-  if (!numbers) return NOTHING;
-  const all = new Float64Array(USAGE.length);
-  all.set(numbers);
-  return all;
+  return numbers ? USAGE.map((_, at) => numbers[at] ?? 0) : NOTHING;
 }

@@ -5,17 +5,16 @@ const LANES_HEIGHT = 150;
 const AXIS_HEIGHT = 20;
 const EDGE = 8;
 const DRAG_PIXELS = 5;
-const COLOURS = ["turn", "cell", "call", "child", "tool", "bad", "ink", "dim", "line"];
+const COLOURS = ["turn", "cell", "call", "child", "tool", "bad", "dim", "line"];
 const PACKED = new Set(["call", "child", "tool"]);
 
 class Timeline {
-  constructor(model, { section, legend, whole, canvas, tip }, choose) {
+  constructor(model, { section, legend, whole, canvas, mark, dragged, tip }, choose) {
     this.model = model;
     this.choose = choose;
-    Object.assign(this, { section, legend, whole, canvas, tip });
+    Object.assign(this, { section, legend, whole, canvas, chosen: mark, dragged, tip });
     this.row = null;
     this.view = null; // the part that is looked at; null is all of it
-    this.kept = document.createElement("canvas");
     this.width = 0; // until the browser tells it, and then it is drawn
     this.measure();
     this.listen();
@@ -32,8 +31,11 @@ class Timeline {
     this.describe();
   }
 
-  refresh() {
+  /** Draw all rows anew. In a large run each half takes a while: the reader is answered before and in between. */
+  async refresh() {
+    await pause();
     this.measure();
+    await pause();
     if (this.width) this.draw();
   }
 
@@ -48,20 +50,17 @@ class Timeline {
   /** Give each row a lane: of those that are free when it begins, the first. */
   pack() {
     const free = [];
-    const lane = new Map();
     const timed = this.model.rows.filter((row) => row.start !== null);
     for (const row of timed.filter(({ kind }) => PACKED.has(kind)).sort((a, b) => a.start - b.start)) {
-      let at = free.findIndex((end) => end <= row.start);
-      if (at < 0) at = free.push(0) - 1;
+      let at = 0;
+      while (at < free.length && free[at] > row.start) at += 1;
       free[at] = row.end ?? this.end;
-      lane.set(row, at + 1);
+      row.lane = at + 1;
     }
     this.lanes = free.length;
     for (const row of timed) {
-      if (row.kind === "turn" || row.kind === "cell") {
-        lane.set(row, lane.get(nodeOf(row)) ?? 0);
-      }
-      if (lane.has(row)) this.bars.push({ row, lane: lane.get(row), start: row.start, end: row.end ?? this.end });
+      if (row.kind === "turn" || row.kind === "cell") row.lane = nodeOf(row).lane ?? 0;
+      if (row.lane !== null) this.bars.push({ row, lane: row.lane, start: row.start, end: row.end ?? this.end });
     }
     this.bars.sort((a, b) => failed(a.row) - failed(b.row)); // what failed lies on top
   }
@@ -114,16 +113,18 @@ class Timeline {
       this.tip.replaceChildren(el("b", {}, name(row)), ` ${figures}`, el("br"), el("bdi", {}, said));
       const room = this.width - this.tip.offsetWidth - EDGE;
       this.tip.style.left = `${Math.max(0, Math.min(event.offsetX, room))}px`;
-      this.tip.style.top = `${this.canvas.offsetTop + event.offsetY + 18}px`;
+      this.tip.style.top = `${event.offsetY + 18}px`;
     }
     if (this.grabbed !== undefined && Math.abs(event.offsetX - this.grabbed) > DRAG_PIXELS) {
-      this.overlay([this.grabbed, event.offsetX]);
+      const [left, right] = [this.grabbed, event.offsetX].sort((a, b) => a - b);
+      laid(this.dragged, [left, 0, right - left, this.height - AXIS_HEIGHT]);
     }
   }
 
   release(event) {
     const { grabbed } = this;
     delete this.grabbed;
+    this.dragged.hidden = true;
     if (grabbed === undefined || Math.abs(event.offsetX - grabbed) <= DRAG_PIXELS) {
       const bar = this.barAt(event);
       if (bar) this.choose(bar.row);
@@ -164,44 +165,23 @@ class Timeline {
 
   mark(row) {
     this.row = row;
-    this.overlay();
+    const bar = this.width && this.bars.find((each) => each.row === row);
+    this.chosen.hidden = !bar || bar.end < this.from || bar.start > this.to;
+    if (!this.chosen.hidden) laid(this.chosen, this.box(bar));
   }
 
-  /** Draw all bars anew; they are kept, for what changes with the pointer and the choice is laid over them. */
+  /** Draw all bars anew. */
   draw() {
     this.width = this.section.clientWidth;
     this.canvas.style.height = `${this.height}px`;
-    this.canvas.width = this.kept.width = this.width * devicePixelRatio;
-    this.canvas.height = this.kept.height = this.height * devicePixelRatio;
+    this.canvas.width = this.width * devicePixelRatio;
+    this.canvas.height = this.height * devicePixelRatio;
     this.colours = Object.fromEntries(COLOURS.map((key) => [key, colourOf(this.section, key)]));
-    const paint = this.kept.getContext("2d");
+    const paint = this.canvas.getContext("2d");
     paint.scale(devicePixelRatio, devicePixelRatio);
     this.axis(paint);
     for (const bar of this.bars) this.bar(paint, bar);
-    this.overlay();
-  }
-
-  overlay(dragged = null) {
-    if (!this.width) return;
-    const paint = this.canvas.getContext("2d");
-    const ratio = this.canvas.width / this.width;
-    paint.setTransform(1, 0, 0, 1, 0, 0);
-    paint.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    paint.drawImage(this.kept, 0, 0);
-    paint.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const chosen = this.bars.find(({ row }) => row === this.row);
-    if (chosen && chosen.end >= this.from && chosen.start <= this.to) {
-      paint.strokeStyle = this.colours.ink;
-      paint.lineWidth = 2;
-      const [x, y, width, height] = this.box(chosen);
-      paint.strokeRect(x - 1, y - 1, width + 2, height + 2);
-    }
-    if (dragged) {
-      paint.fillStyle = this.colours.turn;
-      paint.globalAlpha = 0.2;
-      paint.fillRect(Math.min(...dragged), 0, Math.abs(dragged[1] - dragged[0]), this.height - AXIS_HEIGHT);
-      paint.globalAlpha = 1;
-    }
+    this.mark(this.row);
   }
 
   box({ row, lane, start, end }) {
@@ -244,4 +224,10 @@ class Timeline {
       if (x + paint.measureText(text).width < this.width) paint.fillText(text, x + 3, this.height);
     }
   }
+}
+
+/** Lay an element over a part of the picture. */
+function laid(element, box) {
+  element.hidden = false;
+  for (const [at, side] of ["left", "top", "width", "height"].entries()) element.style[side] = `${box[at]}px`;
 }

@@ -13,7 +13,7 @@ class Tree {
     this.prefix = prefix; // of the rows' ids: a page may have several trees
     this.view = { show: "all", order: "time", folded: foldedAtFirst(model), ...NOTHING_MARKED };
     this.rows = [];
-    this.at = new Map(); // row index -> place among the rows to be seen
+    this.at = []; // row index -> place among the rows to be seen
     this.tooMany = new Set(); // rows that were folded because so many are below
     this.drawnRows = new Map(); // row index -> its element, and what that was drawn from
     this.row = model.rows[0];
@@ -31,7 +31,8 @@ class Tree {
   /** Work out anew which rows there are. */
   refresh() {
     this.rows = visible(this.model, this.view);
-    this.at = new Map(this.rows.map((row, at) => [row.index, at]));
+    this.at = [];
+    for (const [at, row] of this.rows.entries()) this.at[row.index] = at;
     this.sheet.style.height = `${this.rows.length * ROW_HEIGHT}px`;
     this.none.hidden = this.rows.length > 0;
     this.draw();
@@ -184,7 +185,7 @@ class Tree {
   }
 
   scrollTo(row) {
-    const at = this.at.get(row.index);
+    const at = this.at[row.index];
     if (at !== undefined) {
       const { scrollTop, clientHeight } = this.element;
       const top = at * ROW_HEIGHT;
@@ -197,7 +198,7 @@ class Tree {
 
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const at = this.at.get(this.row.index) ?? -1;
+    const at = this.at[this.row.index] ?? -1;
     const page = Math.max(1, Math.floor(this.element.clientHeight / ROW_HEIGHT) - 1);
     const moves = {
       ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: this.rows.length - 1,

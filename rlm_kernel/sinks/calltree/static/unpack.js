@@ -35,7 +35,7 @@ async function* lines(blocks, rest, progress) {
 
 /** The bytes behind base64, piece by piece. */
 function packed(blocks, rest, progress) {
-  const step = 1 << 16; // divisible by 4, as each block's length is: a piece of base64 is base64
+  const step = 1 << 14; // divisible by 4, as each block's length is: a piece of base64 is base64
   let [block, text, at] = [0, blocks[0].text(), 0];
   return new ReadableStream({
     async pull(controller) {

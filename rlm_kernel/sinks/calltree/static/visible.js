@@ -26,9 +26,9 @@ function visible(model, view) {
   const { show, order, folded } = view;
   if (show === "all") return order === "time" ? unfolded(model, folded) : sorted(model, order, folded);
   const chosen = model.inOrder().filter(SHOWN[show][1] ?? ((row) => view[show].has(row.index)));
-  if (order !== "time") chosen.sort(more(order, (row) => (row.kind === "turn" ? row.own : row.whole)));
-  chosen.forEach(numbered);
-  return chosen;
+  const rows = order === "time" ? chosen : mostFirst(chosen, order, (row) => (row.kind === "turn" ? row.own : row.whole));
+  rows.forEach(numbered);
+  return rows;
 }
 
 /** Note where a row is among those beside it; a screen reader says so. */
@@ -49,25 +49,27 @@ function unfolded(model, folded) {
 }
 
 function sorted(model, order, folded) {
-  const compare = more(order, (row) => row.whole);
   const rows = [];
   const rest = model.rows.slice(0, 1);
   while (rest.length) {
     const row = rest.pop();
     rows.push(row);
     if (folded.has(row.index)) continue;
-    const below = row.children.toSorted(compare);
+    const below = mostFirst(row.children, order, (child) => child.whole);
     below.forEach(numbered);
     for (const child of below.reverse()) rest.push(child);
   }
   return rows;
 }
 
-/** Compare rows by what they used, the most first; equal ones by tokens, then as they ran. */
-function more(order, used) {
+/** Rows by what they used, the most first; equal ones by tokens, then as they ran. */
+function mostFirst(rows, order, used) {
   const measure = ORDERS[order][1];
-  return (a, b) =>
-    measure(used(b), b) - measure(used(a), a) || tokensOf(used(b)) - tokensOf(used(a)) || a.index - b.index;
+  const most = rows.map((row) => measure(used(row), row));
+  const equal = rows.map((row) => tokensOf(used(row)));
+  const places = [...rows.keys()];
+  places.sort((a, b) => most[b] - most[a] || equal[b] - equal[a] || rows[a].index - rows[b].index);
+  return places.map((at) => rows[at]);
 }
 
 /** What is folded at first: nothing in a small run; in a large one, cells with many calls. */
