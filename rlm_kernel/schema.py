@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+Check = Callable[[Any], Any]
+"""Returns the value that a field gets, or raises `ValueError`."""
 
 
 def build(cls: type[T], content: Any) -> T:
@@ -21,37 +24,48 @@ def build(cls: type[T], content: Any) -> T:
     if not isinstance(content, dict):
         raise ValueError(f"{cls.__name__}: expected an object, got {type(content).__name__}.")
     values: dict[str, Any] = {}
-    for name, hint, required in _fields(cls):  # type: ignore[arg-type]
+    for name, check, required in _fields(cls):  # type: ignore[arg-type]
         if name in content:
-            values[name] = _check(content[name], hint, f"{cls.__name__}.{name}")
+            values[name] = check(content[name])
         elif required:
             raise ValueError(f"{cls.__name__}.{name} is missing.")
     return cls(**values)
 
 
 @cache
-def _fields(cls: type[Any]) -> list[tuple[str, Any, bool]]:
+def _fields(cls: type[Any]) -> list[tuple[str, Check, bool]]:
     hints = get_type_hints(cls)
-    return [(f.name, hints[f.name], f.default is MISSING and f.default_factory is MISSING) for f in fields(cls)]
+    return [
+        (f.name, _check(hints[f.name], f"{cls.__name__}.{f.name}"), f.default is MISSING and f.default_factory is MISSING)
+        for f in fields(cls)
+    ]
 
 
-def _check(value: Any, hint: Any, where: str) -> Any:
-    if hint is Any or type(value) is hint:  # exact: a bool is no int here
-        return value
+def _check(hint: Any, where: str) -> Check:
+    """Return what checks values of a type, made once for each field: every event and message goes through it."""
     origin, args = get_origin(hint), get_args(hint)
-    if origin is Literal and isinstance(value, str) and value in args:
-        return value
+    if hint is Any:
+        return lambda value: value
     if origin in (Union, types.UnionType):
-        member = next((a for a in args if a is not type(None)), None)
-        return None if value is None and type(None) in args else _check(value, member, where)
-    if origin in (list, tuple) and isinstance(value, list):
-        return origin(_check(item, args[0], where) for item in value)
-    if origin is dict and isinstance(value, dict):
-        return {_check(k, args[0], where): _check(v, args[1], where) for k, v in value.items()}
-    if is_dataclass(hint) and isinstance(hint, type):
-        return build(hint, value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1000:
-        return float(value)
-    if origin is Literal:
-        raise ValueError(f"{where}: {str(value)[:40]!r} is none of {', '.join(map(repr, args))}.")
-    raise ValueError(f"{where}: unexpected {type(value).__name__}.")
+        member = _check(next(each for each in args if each is not types.NoneType), where)
+        return member if types.NoneType not in args else lambda value: None if value is None else member(value)
+    inner = [_check(each, where) for each in args if each is not Ellipsis] if origin in (list, tuple, dict) else []
+
+    def check(value: Any) -> Any:
+        if type(value) is hint:  # exact: a bool is no int here
+            return value
+        if origin is Literal:
+            if isinstance(value, str) and value in args:
+                return value
+            raise ValueError(f"{where}: {str(value)[:40]!r} is none of {', '.join(map(repr, args))}.")
+        if origin in (list, tuple) and isinstance(value, list):
+            return origin(map(inner[0], value))
+        if origin is dict and isinstance(value, dict):
+            return {inner[0](key): inner[1](item) for key, item in value.items()}
+        if is_dataclass(hint) and isinstance(hint, type):
+            return build(hint, value)
+        if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1000:
+            return float(value)
+        raise ValueError(f"{where}: unexpected {type(value).__name__}.")
+
+    return check
