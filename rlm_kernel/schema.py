@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -36,9 +36,12 @@ def build(cls: type[T], content: Any) -> T:
 def _fields(cls: type[Any]) -> list[tuple[str, Check, bool]]:
     hints = get_type_hints(cls)
     return [
-        (f.name, _check(hints[f.name], f"{cls.__name__}.{f.name}"), f.default is MISSING and f.default_factory is MISSING)
-        for f in fields(cls)
+        (each.name, _check(hints[each.name], f"{cls.__name__}.{each.name}"), _is_required(each)) for each in fields(cls)
     ]
+
+
+def _is_required(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
 
 
 def _check(hint: Any, where: str) -> Check:

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
+from hmac import compare_digest
 from typing import Any, Literal
 
 import zmq
@@ -130,11 +131,17 @@ class Bridge:
         return call, future
 
     def resolve(self, frames: list[bytes]) -> None:
-        """Deliver an ``rlm_reply``. Control thread only."""
+        """Deliver an ``rlm_reply``. Control thread only.
+
+        Only its content is read: it says itself what it answers, and is taken once.
+        """
+        signature, *parts = frames[:5]
+        if len(parts) < 4 or not compare_digest(signature, self._session.sign(parts)):
+            return  # not the host's: whoever waits for it is ended by the interrupt
         try:
-            reply = wire.decode(wire.Reply, self._session.deserialize(frames)["content"])
-        except (WireError, ValueError, KeyError):
-            return  # not signed by the host, or not a reply: whoever waits for it is ended by the interrupt
+            reply = wire.decode(wire.Reply, self._session.unpack(parts[3]))
+        except (WireError, ValueError):
+            return
         future = self._pending.pop(reply.id, None)
         if future is not None and not future.done():
             future.set_result(reply.results)
