@@ -78,7 +78,7 @@ def test_the_saved_state_is_the_whole_tree() -> None:
     state = unpacked(tree.saved)
     view.take(state["piece"])
     assert view.drawn() == whole(mystery())
-    assert state["n"] == len(tree.messages)
+    assert state["n"] == tree.saved_n == len(tree.messages)
     assert view.run["state"] == "answered"
 
 

@@ -39,14 +39,15 @@ class View:
         if piece.get("new"):
             self.rows.clear()
             self.texts.clear()
-        self.run = piece["run"]
-        for (number, above), row in zip(piece["at"], piece["rows"], strict=True):
-            assert above < number
-            self.rows[number] = (above, row)
-        for index, behind, text, missing in piece["said"]:
+        self.run = piece.get("run", self.run)
+        for index, behind, text, missing in piece.get("said", []):
             self.texts[index] = self.texts[index] + text if behind else text
             self.missing[index] = missing
-        self.images |= dict(piece["shown"])
+        self.images |= dict(piece.get("shown", []))
+        for (number, above), row in zip(piece.get("at", []), piece.get("rows", []), strict=True):
+            assert above < number
+            self.rows[number] = (above, row)
+            said(row, self.texts, self.images)  # whatever a row refers to is there before it
 
     def drawn(self) -> list[Any]:
         """The rows from top to bottom, with their texts in them."""
@@ -132,6 +133,23 @@ def test_a_view_that_hears_of_changes_shows_what_the_whole_run_shows(
     late.take(live.whole(stream[-1].time))
     assert view.drawn() == late.drawn() == whole(stream)
     assert view.run == late.run
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_piece_may_come_in_parts(story: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, live, view, at_once = STORIES[story](), Deltas(), View(), View()
+    for event in stream:
+        live.apply(event)
+    piece = live.whole(stream[-1].time)
+    assert deltas.parts(piece) == [piece], "it is small"
+    at_once.take(piece)
+    monkeypatch.setattr(deltas, "PART", 1)
+    parts = deltas.parts(piece)
+    assert len(parts) > 1
+    for part in parts:
+        assert len(part.get("said", [])) <= 1 >= len(part.get("rows", []))
+        view.take(part)
+    assert (view.drawn(), view.run, view.missing) == (at_once.drawn(), at_once.run, at_once.missing)
 
 
 def test_only_what_has_changed_is_told() -> None:
