@@ -7,7 +7,6 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,31 +19,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background
 KEYS = [name for name in os.environ if name.endswith("_API_KEY")]
 
 
-LONGEST = ("tests/test_notebooks.py", "tests/journal/test_killed.py", "tests/journal/test_shipped.py")
-"""Few tests, of a minute and more: begun last, they would be waited for."""
-
-
 class ByFile(LoadScopeScheduling):
     """Keeps a file in one process, and in one all that use up processes and memory, which others need."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return _scope(nodeid)
-
-
-def _scope(nodeid: str) -> str:
-    file = nodeid.split("::")[0]
-    return "greedy" if file.startswith("tests/escapes/") or file == "tests/kernel/test_limits.py" else file
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, then with what has the most tests."""
-    tests = Counter(_scope(item.nodeid) for item in items)
-    items.sort(key=lambda item: (_scope(item.nodeid) not in LONGEST, -tests[_scope(item.nodeid)]))
+        file = nodeid.split("::")[0]
+        return "greedy" if file.startswith("tests/escapes/") or file == "tests/kernel/test_limits.py" else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     """Say how ``-n`` shares out tests. Not with its groups: with pytest 9.2, pytest-xdist 3.8 loses them."""
-    config.option.loadscopereorder = False
     return ByFile(config, log)
 
 
