@@ -195,8 +195,10 @@ def _uncollected() -> Iterator[None]:
 
 def _lines(content: dict[str, Any]) -> list[str]:
     """Return lines of JSON: the content, with the first part of its piece, then the other parts."""
-    head, *rest = parts(content["piece"]) if content.get("piece") else [None]
-    contents = [content if head is None else {**content, "piece": head}, *rest]
+    contents = [content]
+    if content.get("piece"):
+        head, *rest = parts(content["piece"])
+        contents = [{**content, "piece": head}, *rest]
     return [json.dumps(each, ensure_ascii=False, separators=(",", ":")) for each in contents]
 
 

@@ -262,7 +262,7 @@ def test_ten_thousand_calls_are_drawn_as_far_as_they_are_seen(jupyter: Lab, page
     expect(tree.locator(".found")).to_contain_text("of 10 rows")
     tree.get_by_role("button", name="Next place").click()
     tree.get_by_role("button", name="Fold all", exact=True).click()
-    # With `pytest -s`, on a quiet machine; docs/benchmarks.md has the figures.
+    # With `pytest -s`, on a quiet machine; docs/calltree.md has the figures.
     print("milliseconds of the slowest interaction and of the longest task: growing", growing, "ended", slowest(page))
 
 
