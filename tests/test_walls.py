@@ -25,12 +25,14 @@ MAY_IMPORT = {
         "rlm_kernel.removal",
         "rlm_kernel.wire",
         "rlm_kernel.errors",
+        "rlm_kernel.zmtp",
     },
     "rlm_kernel/data.py": set(),
     "rlm_kernel/look.py": set(),
     "rlm_kernel/removal.py": set(),
     "rlm_kernel/packing.py": set(),
     "rlm_kernel/schema.py": set(),
+    "rlm_kernel/zmtp.py": set(),
     "rlm_kernel/wire.py": {"rlm_kernel.errors", "rlm_kernel.schema"},
     "rlm_kernel/errors.py": set(),
     "rlm_kernel/events": {"rlm_kernel.events", "rlm_kernel.schema"},
@@ -77,6 +79,7 @@ STANDARD_LIBRARY_ONLY = (
     "rlm_kernel/errors.py",
     "rlm_kernel/events",
     "rlm_kernel/host/parse.py",
+    "rlm_kernel/zmtp.py",
 )
 SDKS = {
     "openai",

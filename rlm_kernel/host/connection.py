@@ -12,8 +12,8 @@ from jupyter_client.manager import KernelManager
 
 from rlm_kernel import wire
 from rlm_kernel.errors import WireError
-from rlm_kernel.host.zmtp import Peer
-from rlm_kernel.packing import pack
+from rlm_kernel.packing import Messages
+from rlm_kernel.zmtp import Peer
 
 Message = dict[str, Any]
 Handler = Callable[[Message, int], None]
@@ -22,6 +22,11 @@ Handler = Callable[[Message, int], None]
 
 LIMITS = {"shell": 64 << 20, "iopub": 16 << 20, "control": wire.MESSAGE_BYTES}
 """The longest message of a kernel's, in bytes, by channel: the host's memory is not the kernel's to fill."""
+
+REST_SECONDS = 0.005
+"""How long messages may wait for one on another channel. Each that wakes the host takes the processor from the kernel:
+a short cell's outputs are read when it has ended.
+"""
 
 MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, WireError)
 """What a message that is no message raises on its way in."""
@@ -41,18 +46,18 @@ class Connection:
     def __init__(self, manager: KernelManager, handlers: Mapping[str, Handler]) -> None:
         self.connection_file = manager.connection_file
         self._manager = manager
-        self._session = manager.session
-        self._session.pack = pack
+        self._session = Messages(key=manager.session.key, signature_scheme=manager.session.signature_scheme)
         self._replies: dict[str, asyncio.Future[Message]] = {}
+        self._resting = asyncio.get_running_loop().call_soon(lambda: None)
         self.breach: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Done when the kernel has gone beyond its bounds, with what it did; then it is of no use any more."""
         self._peers = {
             channel: Peer(
                 "SUB" if channel == "iopub" else "DEALER",
-                self._session.bsession,
-                LIMITS[channel],
                 partial(self._receive, handle),
-                partial(self._breached, channel),
+                identity=self._session.bsession,
+                limit=LIMITS[channel],
+                on_breach=partial(self._breached, channel),
             )
             for channel, handle in handlers.items()
         }
@@ -87,6 +92,12 @@ class Connection:
     def hold(self, channel: str, held: bool) -> None:
         """Read no more messages of a channel, or go on: what is not read waits in the kernel."""
         self._peers[channel].hold(held)
+
+    def rest(self, channel: str) -> None:
+        """Read no more messages of a channel for a moment, or until `hold` says to go on."""
+        self._resting.cancel()
+        self.hold(channel, True)
+        self._resting = asyncio.get_running_loop().call_later(REST_SECONDS, self.hold, channel, False)
 
     async def drained(self, channel: str) -> None:
         """Wait until the kernel has taken most of what was sent to it."""

@@ -27,12 +27,10 @@ from rlm_kernel.look import Look
 START_SECONDS = 60.0
 INTERRUPT_SECONDS = 2.0
 """How long a cell has to end after each step of the interrupt ladder."""
-SIGNALS = 4
-"""How many signals the ladder's second step sends, evenly over its time: code may catch the first."""
+SIGNALS = 4  # of the ladder's second step, evenly over its time: code may catch the first
 REQUEST_SECONDS = 5.0
 """The least time that a kernel in which cells have run has for what the host asks of it between them."""
-POLL_SECONDS = 0.05
-"""How often a waiting session looks at the cell's clock."""
+POLL_SECONDS = 0.05  # from one look at the cell's clock to the next
 
 
 class Session:
@@ -210,6 +208,7 @@ class Session:
         """Run a cell; see `_run`."""
         self._ran = True
         request = self._channels.send("shell", "execute_request", {"code": code, **REQUEST})
+        self._channels.rest("iopub")
         self._cells[request] = cell
         try:
             return await self._run(cell)
@@ -307,6 +306,7 @@ class Session:
         raise TimeoutError(f"no answer within {seconds:g} s")
 
     def _on_shell(self, msg: dict[str, Any], size: int) -> None:
+        self._channels.hold("iopub", False)
         if (cell := self._cells.get(msg["parent_header"].get("msg_id"))) is not None:
             cell.on_shell(msg)
 

@@ -3,11 +3,12 @@
 It is a real IPython kernel. What differs from the stock one, and why:
 
 - The host binds the unix sockets and passes the listening descriptors in, so that the box can name no socket.
+- Its channels are our own (`rlm_kernel.kernel.channels`): libzmq's threads cost each message some 0.05 ms, and with
+  its default high-water marks a stalled host loses messages on every channel.
 - No debugger, no history database, no configuration files: the box is private and short-lived, and they cost
   200 ms at the start.
 - No shell-channel thread (subshells): cells run 0.5 ms faster without the hop between threads.
 - Sub-call replies take a short path on the control channel, past its lock and its busy/idle messages.
-- Message queues are unbounded: with the default high-water marks a stalled host loses messages on every channel.
 - Output is bounded (`rlm_kernel.kernel.output`).
 """
 
@@ -15,10 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import platform
 import random
 import signal
+import socket
 import sys
 import threading
 import warnings
@@ -28,21 +31,24 @@ from typing import Any
 import zmq
 from ipykernel.control import ControlThread
 from ipykernel.heartbeat import Heartbeat
-from ipykernel.iostream import IOPubThread
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from jupyter_client.session import DELIM
-from traitlets import default
+from tornado.ioloop import IOLoop
+from traitlets import Any as AnyTrait
+from traitlets import Type, default
 from traitlets.config import Config
-from zmq.eventloop.zmqstream import ZMQStream
 
 from rlm_kernel import wire
 from rlm_kernel.errors import ContextError
 from rlm_kernel.kernel import context, traces
 from rlm_kernel.kernel.bridge import Bridge
+from rlm_kernel.kernel.channels import Part, Router
+from rlm_kernel.kernel.iopub import PromptIOPub
 from rlm_kernel.kernel.looking import Looks
 from rlm_kernel.kernel.namespace import Namespace
 from rlm_kernel.kernel.output import BoundedSession, BoundedStream, allowance
+from rlm_kernel.kernel.shell import RLMShell
 from rlm_kernel.kernel.tools import names_of
 
 SWITCH_INTERVAL = 0.0005
@@ -53,6 +59,9 @@ class RLMKernel(IPythonKernel):
     """An IPython kernel with the REPL's names, whose sub-calls go to the host over the control channel."""
 
     implementation = "rlm-kernel"
+    shell_class = Type(RLMShell)
+    shell_stream = AnyTrait()
+    control_stream = AnyTrait()
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -96,9 +105,9 @@ class RLMKernel(IPythonKernel):
         random.seed(bind.seed or None)
         self.session.send(stream, "rlm_bind_reply", {}, parent, ident=ident)
 
-    def dispatch_control(self, msg: list[zmq.Frame]) -> Any:
+    def dispatch_control(self, msg: list[Part]) -> Any:
         """Deliver a sub-call's reply at once; everything else goes the stock way."""
-        frames = [frame.bytes for frame in msg]
+        frames = [part.bytes for part in msg]
         start = frames.index(DELIM) + 1
         if b'"rlm_reply"' in frames[start + 1]:
             return self.bridge.resolve(frames[start:])
@@ -226,22 +235,16 @@ class RLMKernelApp(IPKernelApp):
     def init_code(self) -> None:
         """Run no startup files."""
 
-    def init_control(self, context: zmq.Context[Any]) -> None:
-        """Bind the control channel, without the debugger's sockets."""
-        self.control_socket = context.socket(zmq.ROUTER)
-        self.control_socket.linger = 1000
-        self.control_port = self._bind_socket(self.control_socket, self.control_port)
-        self.control_socket.router_handover = 1
+    def init_sockets(self) -> None:
+        """Open the channels, without the debugger's sockets. Only stdin, which hardly anybody uses, is libzmq's."""
+        self.context = zmq.Context()
+        self.stdin_socket = self.context.socket(zmq.ROUTER)
+        self.stdin_socket.router_handover = 1
+        self.stdin_port = self._bind_socket(self.stdin_socket, self.stdin_port)
         self.control_thread = ControlThread(daemon=True)
         self.shell_channel_thread = _NoShellThread()
-
-    def init_iopub(self, context: zmq.Context[Any]) -> None:
-        """Bind iopub; its thread opens no loopback pipe for forked children."""
-        self.iopub_socket = context.socket(zmq.XPUB)
-        self.iopub_socket.linger = 1000
-        self.iopub_port = self._bind_socket(self.iopub_socket, self.iopub_port)
         self.configure_tornado_logger()
-        self.iopub_thread = IOPubThread(self.iopub_socket, pipe=False, session=self.session)
+        self.iopub_thread = PromptIOPub(self._listening("iopub"), self.session)
         self.iopub_thread.start()
         self.iopub_socket = self.iopub_thread.background_socket
 
@@ -263,8 +266,8 @@ class RLMKernelApp(IPKernelApp):
         self.kernel = RLMKernel.instance(
             parent=self,
             session=self.session,
-            control_stream=ZMQStream(self.control_socket, self.control_thread.io_loop),
-            shell_stream=ZMQStream(self.shell_socket),
+            control_stream=Router(self._listening("control"), self.control_thread.io_loop),
+            shell_stream=Router(self._listening("shell"), IOLoop.current()),
             control_thread=self.control_thread,
             shell_channel_thread=self.shell_channel_thread,
             iopub_thread=self.iopub_thread,
@@ -276,10 +279,12 @@ class RLMKernelApp(IPKernelApp):
         )
         self.displayhook.get_execution_count = lambda: self.kernel.execution_count
 
-    def _bind_socket(self, socket: zmq.Socket[Any], port: int) -> int:
-        socket.sndhwm = socket.rcvhwm = 0
-        socket.setsockopt(zmq.USE_FD, self._by_port[port])
-        bound: int = super()._bind_socket(socket, port)
+    def _listening(self, channel: str) -> socket.socket:
+        return socket.socket(fileno=self.descriptors[channel])
+
+    def _bind_socket(self, sock: zmq.Socket[Any], port: int) -> int:
+        sock.setsockopt(zmq.USE_FD, self._by_port[port])
+        bound: int = super()._bind_socket(sock, port)
         return bound
 
 
@@ -295,4 +300,5 @@ def main(connection: dict[str, Any], descriptors: Mapping[str, int]) -> None:
     app = RLMKernelApp.instance(config=config)
     app.connection, app.descriptors = connection, descriptors
     app.initialize([])
+    app.log.setLevel(logging.CRITICAL)  # log_level is its handler's: each line would be made, and then dropped
     app.start()

@@ -21,14 +21,12 @@ from dataclasses import replace
 from hmac import compare_digest
 from typing import Any, Literal
 
-import zmq
 from ipykernel.kernelbase import Kernel
-from jupyter_client.session import Session
 
 from rlm_kernel import wire
 from rlm_kernel.errors import LimitReached, LLMCallError, WireError
 from rlm_kernel.kernel.quiet import is_quiet
-from rlm_kernel.packing import pack
+from rlm_kernel.packing import Messages
 
 Results = list[wire.CallResult]
 Kind = Literal["llm", "rlm"]
@@ -48,8 +46,7 @@ class Bridge:
         self._kernel = kernel
         self._loop = kernel.control_thread.io_loop
         # A session of its own: the kernel's is used by other threads, and a clone would repeat message ids.
-        self._session = Session(key=kernel.session.key, signature_scheme=kernel.session.signature_scheme)
-        self._session.pack = pack
+        self._session = Messages(key=kernel.session.key, signature_scheme=kernel.session.signature_scheme)
         self._host: list[bytes] | None = None
         self._pending: dict[str, Future[Results]] = {}
         self._ids = itertools.count(1)
@@ -193,10 +190,9 @@ class Bridge:
         self._loop.add_callback(self._drain)
 
     def _drain(self) -> None:
-        stream = self._kernel.control_stream
-        while self._outbox:  # not by the stream, which would send at the loop's next turn; this socket never blocks
-            stream.socket.send_multipart(self._outbox.popleft())
-        stream.flush(zmq.POLLIN)  # to send may have taken in what the loop will not be told of again
+        while self._outbox:
+            self._kernel.control_stream.send_multipart(self._outbox.popleft())
+        self._kernel.control_stream.flush()
 
 
 def parts_of(upload: str, value: Any) -> Iterator[wire.Part]:

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ipykernel.iostream import OutStream
-from jupyter_client.session import Session
 
 from rlm_kernel.kernel.quiet import is_quiet
-from rlm_kernel.packing import pack
+from rlm_kernel.packing import Messages
 from rlm_kernel.wire import CELL_OUTPUT_CHARACTERS
 
 DROPPED = f"\n... output beyond {CELL_OUTPUT_CHARACTERS:,} characters was dropped.\n"
@@ -52,6 +51,8 @@ allowance = Allowance()
 class BoundedStream(OutStream):
     """`sys.stdout` or `sys.stderr` of the kernel."""
 
+    _timed = False
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._sending = threading.RLock()
         super().__init__(*args, **kwargs)
@@ -77,23 +78,28 @@ class BoundedStream(OutStream):
         if self._buffers and not is_quiet():
             self._flush()
 
+    def _schedule_flush(self) -> None:
+        """Flush within `flush_interval`, in the sending thread. It is woken once in that time, not for each text."""
+        if not self._timed:
+            self._timed = True
+            self._io_loop.add_callback(self._io_loop.call_later, self.flush_interval, self._flush_in_time)
+
+    def _flush_in_time(self) -> None:
+        self._timed = False
+        self._flush()
+
     def _flush(self) -> None:
         if not self._is_master_process():  # a fork has the lock's state, but not the thread that may hold it
             super()._flush()
             return
         with self._sending:
             if threading.current_thread() is self.pub_thread.thread:
-                while self.pub_thread._events:  # what other threads have sent before goes first
-                    self.pub_thread._events.popleft()()
+                self.pub_thread.send_waiting()  # what other threads have sent before goes first
             super()._flush()
 
 
-class BoundedSession(Session):
+class BoundedSession(Messages):
     """The kernel's messages, with the texts of a cell's results and errors cut to its allowance."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.pack = pack
 
     def send(self, stream: Any, msg_or_type: Any, content: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Send a message; see `jupyter_client.session.Session.send`."""

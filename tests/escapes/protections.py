@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from jupyter_client.session import Session as Messages
 
-from rlm_kernel import wire
-from rlm_kernel.host import calls, connection, uploads, zmtp
+from rlm_kernel import wire, zmtp
+from rlm_kernel.host import calls, connection, uploads
 from rlm_kernel.host.account import Account
 from rlm_kernel.host.redaction import Redactor
 from rlm_kernel.host.sandboxes import bubblewrap, seccomp

@@ -1,9 +1,10 @@
-"""The host's end of a Jupyter channel: ZeroMQ's protocol on an asyncio stream, with a bound on every message.
+"""A Jupyter channel's connection: ZeroMQ's protocol on an asyncio stream. Host and kernel both speak it with this.
 
-Why not libzmq here: its limit on sizes is for each part of a message, and a message may have any number of parts,
-which it collects before anybody sees the first. So a kernel could fill the host's memory. This end takes a message
-only up to its bound, holds one at a time, and stops reading when it is told to; what waits then waits in the kernel.
-It also needs no thread. The kernel's end is libzmq, as in every Jupyter kernel.
+Why not libzmq: it has a thread that every message goes through, and to wake it costs more than to write the message.
+And its limit on sizes is for each part of a message, and a message may have any number of parts, which it collects
+before anybody sees the first: a kernel could fill the host's memory. This end takes a message only up to its bound,
+holds one at a time, and stops reading when it is told to; what waits then waits at the other end. Any other client of
+a kernel may be libzmq's.
 
 Source: the ZeroMQ Message Transport Protocol, https://rfc.zeromq.org/spec/23/ (version 3.0, mechanism NULL).
 """
@@ -12,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 GREETING_BYTES = 64
@@ -25,6 +27,7 @@ PARTS = 64
 UNSENT_BYTES = 64 << 20
 """What may wait for the other end to take it, before this end stops reading."""
 
+Kind = Literal["DEALER", "ROUTER", "SUB", "XPUB"]
 OnMessage = Callable[[list[bytes], int], None]
 """Takes a message's parts and its size in bytes."""
 
@@ -35,29 +38,37 @@ class Peer(asyncio.Protocol):
     Parameters
     ----------
     kind
-        ``DEALER``, or ``SUB``, which subscribes to everything.
+        What this end is. A ``SUB`` subscribes to everything.
+    on_message
+        Called for each message.
     identity
         What a ROUTER at the other end knows this end by.
     limit
         The longest message, in bytes. A longer one closes the connection.
-    on_message
-        Called for each message.
     on_breach
         Called when a message is beyond its bounds, and the connection closed for that.
+
+    Attributes
+    ----------
+    other
+        The identity that the other end gives itself, once it is ready.
     """
+
+    other = b""
 
     def __init__(
         self,
-        kind: Literal["DEALER", "SUB"],
-        identity: bytes,
-        limit: int,
+        kind: Kind,
         on_message: OnMessage,
-        on_breach: Callable[[], None],
+        *,
+        identity: bytes = b"",
+        limit: int = sys.maxsize,
+        on_breach: Callable[[], None] = lambda: None,
     ) -> None:
         self._kind = kind
+        self._on_message = on_message
         self._identity = identity
         self._limit = limit
-        self._on_message = on_message
         self._on_breach = on_breach
         self._transport: asyncio.Transport | None = None
         self._waiting: list[bytes] = []
@@ -84,9 +95,9 @@ class Peer(asyncio.Protocol):
         else:
             await loop.create_connection(lambda: self, *address)
 
-    def send(self, parts: list[bytes]) -> None:
+    def send(self, parts: Sequence[bytes]) -> None:
         """Send a message, or keep it until the other end is ready."""
-        data = b"".join(_frame(part, MORE if number < len(parts) else 0) for number, part in enumerate(parts, 1))
+        data = packed(parts)
         if self._ready and self._transport is not None:
             self._transport.write(data)
         else:
@@ -170,7 +181,8 @@ class Peer(asyncio.Protocol):
     def _frame(self, flags: int, body: bytes) -> None:
         if flags & COMMAND:
             if body.startswith(b"\5READY") and not self._ready:
-                self._become_ready()
+                self.other = _properties(body[6:]).get(b"identity", b"")
+                self.become_ready()
             return
         self._parts.append(body)
         self._size += len(body)
@@ -178,7 +190,8 @@ class Peer(asyncio.Protocol):
             parts, size, self._parts, self._size = self._parts, self._size, [], 0
             self._on_message(parts, size)
 
-    def _become_ready(self) -> None:
+    def become_ready(self) -> None:
+        """Send what has waited for the other end. Called when that is ready."""
         assert self._transport is not None
         self._ready = True
         if self._kind == "SUB":
@@ -194,6 +207,12 @@ class Peer(asyncio.Protocol):
         return _property(b"Identity", self._identity) if self._kind == "DEALER" else b""
 
 
+def packed(parts: Sequence[bytes]) -> bytes:
+    """Return a message as it goes over the connection."""
+    last = len(parts) - 1
+    return b"".join(_frame(part, MORE if number < last else 0) for number, part in enumerate(parts))
+
+
 def _frame(body: bytes, flags: int) -> bytes:
     if len(body) > 255:
         return struct.pack(">BQ", flags | LONG, len(body)) + body
@@ -202,3 +221,13 @@ def _frame(body: bytes, flags: int) -> bytes:
 
 def _property(name: bytes, value: bytes) -> bytes:
     return struct.pack(">B", len(name)) + name + struct.pack(">I", len(value)) + value
+
+
+def _properties(data: bytes) -> dict[bytes, bytes]:
+    """Read what a READY command says of its end; names come in small letters, and what is malformed is left out."""
+    found: dict[bytes, bytes] = {}
+    while data:
+        name, data = data[1 : 1 + data[0]], data[1 + data[0] :]
+        length = int.from_bytes(data[:4], "big")
+        found[name.lower()], data = data[4 : 4 + length], data[4 + length :]
+    return found

@@ -1,0 +1,111 @@
+"""Shell and control: what ipykernel takes for streams of ZeroMQ's.
+
+The host binds the kernel's channels and passes the listening descriptors in. Whoever connects speaks ZeroMQ's protocol
+(`rlm_kernel.zmtp`): the host, or a client such as jupyter console.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tornado.ioloop import IOLoop
+
+from rlm_kernel.zmtp import Kind, Peer
+
+
+@dataclass(slots=True)
+class Part:
+    """A part of a message, as ipykernel asks for it (`zmq.Frame`)."""
+
+    bytes: bytes
+
+    @property
+    def buffer(self) -> memoryview:
+        """The same without a copy."""
+        return memoryview(self.bytes)
+
+
+class Router:
+    """Shell or control, used like a `ZMQStream`. Belongs to the thread of its loop.
+
+    A reply waits for `flush`, which ipykernel calls when it has said on iopub that it is idle: so whoever hears the
+    reply has heard the rest, and is woken once.
+    """
+
+    def __init__(self, listening: socket.socket, io_loop: IOLoop) -> None:
+        self.io_loop = io_loop
+        self._listening = listening
+        self._peers: dict[bytes, Peer] = {}
+        self._waiting: list[Sequence[bytes]] = []
+        self._tasks: set[asyncio.Future[Any]] = set()
+
+    def on_recv(self, callback: Callable[[list[Part]], Any], copy: bool = False) -> None:
+        """Begin to serve; each message goes to ``callback``, sender first, and what that awaits becomes a task."""
+        self._callback = callback
+        self.io_loop.add_callback(serve, self._listening, lambda: Client(self._heard, self._met, self._lost))
+
+    def send_multipart(self, parts: Sequence[bytes], **_: Any) -> None:
+        """Send a message to the client that its first part names, at the loop's next turn at the latest."""
+        if not self._waiting:
+            self.io_loop.asyncio_loop.call_soon(self.flush)  # type: ignore[attr-defined]
+        self._waiting.append(parts)
+
+    def flush(self, *_: Any) -> int:
+        """Send what waits; what is for a client that has gone is dropped."""
+        waiting, self._waiting = self._waiting, []
+        for client, *parts in waiting:
+            if client in self._peers:
+                self._peers[client].send(parts)
+        return len(waiting)
+
+    def _met(self, client: Client) -> None:
+        self._peers[client.other] = client  # who comes back under its name is the one from now on
+
+    def _lost(self, client: Client) -> None:
+        if self._peers.get(client.other) is client:
+            del self._peers[client.other]
+
+    def _heard(self, client: Client, parts: list[bytes]) -> None:
+        result = self._callback([Part(client.other), *map(Part, parts)])
+        if inspect.isawaitable(result):
+            task = asyncio.ensure_future(result)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+
+class Client(Peer):
+    """One connection of a client's, which each callback takes first."""
+
+    KIND: Kind = "ROUTER"
+
+    def __init__(
+        self,
+        on_message: Callable[[Any, list[bytes]], None],
+        on_ready: Callable[[Any], None],
+        on_lost: Callable[[Any], None],
+    ) -> None:
+        super().__init__(self.KIND, lambda parts, size: on_message(self, parts))
+        self._on_ready = on_ready
+        self._on_lost = on_lost
+
+    def become_ready(self) -> None:
+        """Name a client that has not given itself a name. Called when the other end is ready."""
+        self.other = self.other or uuid.uuid4().bytes
+        self._on_ready(self)
+        super().become_ready()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Tell that it has gone. Called by asyncio."""
+        super().connection_lost(error)
+        self._on_lost(self)
+
+
+async def serve(listening: socket.socket, make: Callable[[], Peer]) -> None:
+    """Take every connection, in the running loop."""
+    await asyncio.get_running_loop().create_unix_server(make, sock=listening)

@@ -1,0 +1,144 @@
+"""Iopub: what everybody hears, sent by the main thread itself where that is safe."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ipykernel.iostream import IOPubThread
+from tornado.ioloop import IOLoop
+
+from rlm_kernel.kernel.channels import Client, serve
+from rlm_kernel.zmtp import packed
+
+
+class Publisher:
+    """Iopub's socket. Its clients belong to the loop that serves it; any thread may send, one at a time."""
+
+    def __init__(self, listening: socket.socket, on_subscription: Callable[[list[bytes]], None]) -> None:
+        self._listening = listening
+        self._on_subscription = on_subscription
+        self._topics: dict[_Subscriber, list[bytes]] = {}
+
+    async def serve(self) -> None:
+        """Begin to serve, in the running loop."""
+        await serve(self._listening, lambda: _Subscriber(self._heard, lambda _: None, self._lost))
+
+    def send_multipart(self, parts: Sequence[bytes], **_: Any) -> None:
+        """Send a message to each client that has subscribed to its topic."""
+        data = b""
+        for client, topics in [*self._topics.items()]:
+            if any(parts[0].startswith(topic) for topic in topics):
+                data = data or packed(parts)
+                client.send_packed(data)
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._listening.close()
+
+    def _heard(self, client: _Subscriber, parts: list[bytes]) -> None:
+        topics = self._topics.get(client, [])
+        if parts[0][:1] == b"\1":
+            self._topics[client] = [*topics, parts[0][1:]]
+            self._on_subscription(parts)
+        elif parts[0][:1] == b"\0":
+            self._topics[client] = [topic for topic in topics if topic != parts[0][1:]]
+
+    def _lost(self, client: _Subscriber) -> None:
+        self._topics.pop(client, None)
+
+
+class PromptIOPub(IOPubThread):
+    """Iopub and its thread, which sends only what the main thread must not.
+
+    ipykernel hands every message to this thread. That needs the interpreter lock, which the main thread holds until
+    the whole request is done, so that the host hears of a cell's end 0.5 ms late. Here the main thread sends by itself,
+    as long as nothing can interrupt it. While code runs, SIGINT is let in, and could cut a message in two.
+
+    What is said goes through one queue, `_events`, and comes in the order in which it was said: `_lock` is held by the
+    thread that empties it.
+    """
+
+    io_loop: IOLoop
+
+    def __init__(self, listening: socket.socket, session: Any) -> None:
+        self._lock = threading.RLock()
+        super().__init__(Publisher(listening, self._welcome), pipe=False, session=session)
+
+    def schedule(self, f: Callable[[], Any]) -> None:
+        """Do something soon, in this thread; at once where it does not run."""
+        if self.thread.is_alive():
+            self._events.append(f)
+            self.io_loop.add_callback(self.send_waiting)
+        else:
+            f()
+
+    def send_multipart(self, *args: Any, **kwargs: Any) -> None:
+        """Send a message now, if this is the main thread and cannot be interrupted; else soon."""
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            self._events.append(lambda: self._really_send(*args, **kwargs))
+            self.send_waiting()
+        else:
+            super().send_multipart(*args, **kwargs)
+
+    def send_waiting(self) -> None:
+        """Send what waits for the thread."""
+        with self._lock:
+            while self._events:
+                self._events.popleft()()
+
+    def _welcome(self, frames: list[bytes]) -> None:
+        with self._lock:
+            self._handle_subscription(frames)
+
+    def _setup_event_pipe(self) -> None:
+        """Have no pipe: the loop is woken by itself."""
+
+    def _setup_xpub_listener(self) -> None:
+        self.io_loop.add_callback(self.socket.serve)
+
+
+class _Subscriber(Client):
+    """One connection to iopub, written to from any thread, one at a time."""
+
+    KIND = "XPUB"
+
+    def __init__(self, *callbacks: Any) -> None:
+        super().__init__(*callbacks)
+        self._loop = asyncio.get_running_loop()
+        self._handed_over = self._taken_over = 0
+        """What the loop has been asked to write, and what of it has been given to the transport."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep a socket to write to beside the loop. Called by asyncio."""
+        self._own: socket.socket = transport.get_extra_info("socket").dup()
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Close it. Called by asyncio."""
+        super().connection_lost(error)
+        self._own.close()
+
+    def send_packed(self, data: bytes) -> None:
+        """Write it, or hand over to the loop what the other end does not take at once."""
+        transport = self._transport
+        if transport is None:
+            return
+        if self._handed_over == self._taken_over and not transport.get_write_buffer_size():
+            with contextlib.suppress(OSError):
+                data = data[self._own.send(data) :]
+            if not data:
+                return
+        self._handed_over += 1
+        self._loop.call_soon_threadsafe(self._write, data)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+        self._taken_over += 1
