@@ -62,7 +62,7 @@ class Messages(Session):
                 raise ValueError("The signature is not one of this key's, or has come before.")
             if content:
                 self._add_digest(signature)
-        header, parent, metadata, body = (self.unpack(part) for part in parts)
+        header, parent, metadata, body = ({} if part == b"{}" else self.unpack(part) for part in parts)
         return {
             "header": header,
             "msg_id": header["msg_id"],

@@ -288,7 +288,13 @@ def encode(message: Any) -> dict[str, Any]:
     return {name: _content(getattr(message, name)) for name in _names(type(message))}  # type: ignore[arg-type]
 
 
+PLAIN = frozenset({str, int, float, bool, type(None), dict})
+"""What no message is inside of: of most fields' values nothing more is asked."""
+
+
 def _content(value: Any) -> Any:
+    if type(value) in PLAIN:
+        return value
     if isinstance(value, list) and value and is_dataclass(value[0]):
         return [encode(item) for item in value]
     return encode(value) if is_dataclass(value) else value

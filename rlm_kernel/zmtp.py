@@ -140,36 +140,66 @@ class Peer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take apart what has come. Called by asyncio."""
-        self._buffer += data
+        buffer: bytes | bytearray = data
+        if self._buffer:
+            self._buffer += data
+            buffer = self._buffer
         taken = 0
-        while (end := self._take(taken)) is not None:
+        while (end := self._take(buffer, taken)) is not None:
             taken = end
-        del self._buffer[:taken]
+        if buffer is data:
+            self._buffer += data[taken:]
+        else:
+            del self._buffer[:taken]
 
-    def _take(self, begin: int) -> int | None:
+    def _take(self, buffer: bytes | bytearray, begin: int) -> int | None:
         """Handle the greeting or frame that begins there; return its end, or ``None`` when it is not all there."""
-        buffer = self._buffer
-        if not self._greeted:
-            if len(buffer) < GREETING_BYTES:
-                return None
-            self._greeted = True
-            self._command(b"\5READY" + _property(b"Socket-Type", self._kind.encode()) + self._identity_property())
-            return GREETING_BYTES
-        head = begin + (9 if len(buffer) > begin and buffer[begin] & LONG else 2)
-        if self._transport is None or len(buffer) < head:
+        if self._transport is None:
             return None
-        flags = buffer[begin]
-        length = struct.unpack_from(">Q", buffer, begin + 1)[0] if flags & LONG else buffer[begin + 1]
+        if not self._greeted:
+            return self._greet(buffer, self._transport)
+        head = begin + 2
+        if head > len(buffer):
+            return None
+        flags, length = buffer[begin], buffer[begin + 1]
+        if flags & LONG:
+            head = begin + 9
+            if head > len(buffer):
+                return None
+            length = int.from_bytes(buffer[begin + 1 : head], "big")
+        end = head + length
         if self._size + length > self._limit or len(self._parts) >= PARTS:
             self.close()
             self._on_breach()
             return None
-        if len(buffer) < head + length:
+        if end > len(buffer):
             return None
         with memoryview(buffer) as view:
-            body = bytes(view[head : head + length])
-        self._frame(flags, body)
-        return int(head + length)
+            body = bytes(view[head:end])
+        if flags & COMMAND:
+            self._command(body)
+            return end
+        self._parts.append(body)
+        self._size += length
+        if not flags & MORE:
+            parts, size, self._parts, self._size = self._parts, self._size, [], 0
+            self._on_message(parts, size)
+        return end
+
+    def _greet(self, buffer: bytes | bytearray, transport: asyncio.Transport) -> int | None:
+        """Say what this end is, when the other's greeting is there."""
+        if len(buffer) < GREETING_BYTES:
+            return None
+        self._greeted = True
+        identity = _property(b"Identity", self._identity) if self._kind == "DEALER" else b""
+        ready = b"\5READY" + _property(b"Socket-Type", self._kind.encode()) + identity
+        transport.write(_frame(ready, COMMAND))
+        return GREETING_BYTES
+
+    def _command(self, body: bytes) -> None:
+        if body.startswith(b"\5READY") and not self._ready:
+            self.other = _properties(body[6:]).get(b"identity", b"")
+            self.become_ready()
 
     def _read_or_not(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -177,18 +207,6 @@ class Peer(asyncio.Protocol):
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
-
-    def _frame(self, flags: int, body: bytes) -> None:
-        if flags & COMMAND:
-            if body.startswith(b"\5READY") and not self._ready:
-                self.other = _properties(body[6:]).get(b"identity", b"")
-                self.become_ready()
-            return
-        self._parts.append(body)
-        self._size += len(body)
-        if not flags & MORE:
-            parts, size, self._parts, self._size = self._parts, self._size, [], 0
-            self._on_message(parts, size)
 
     def become_ready(self) -> None:
         """Send what has waited for the other end. Called when that is ready."""
@@ -198,13 +216,6 @@ class Peer(asyncio.Protocol):
             self._transport.write(_frame(b"\1", 0))  # subscribe to every topic
         self._transport.write(b"".join(self._waiting))
         self._waiting.clear()
-
-    def _command(self, body: bytes) -> None:
-        assert self._transport is not None
-        self._transport.write(_frame(body, COMMAND))
-
-    def _identity_property(self) -> bytes:
-        return _property(b"Identity", self._identity) if self._kind == "DEALER" else b""
 
 
 def packed(parts: Sequence[bytes]) -> bytes:

@@ -44,7 +44,7 @@ class Bridge:
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        self._loop = kernel.control_thread.io_loop
+        self._loop: asyncio.AbstractEventLoop = kernel.control_thread.io_loop.asyncio_loop
         # A session of its own: the kernel's is used by other threads, and a clone would repeat message ids.
         self._session = Messages(key=kernel.session.key, signature_scheme=kernel.session.signature_scheme)
         self._host: list[bytes] | None = None
@@ -187,12 +187,11 @@ class Bridge:
         assert self._host is not None
         msg = self._session.msg(msg_type, wire.encode(message))
         self._outbox.append(self._session.serialize(msg, ident=self._host))
-        self._loop.add_callback(self._drain)
+        self._loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
         while self._outbox:
-            self._kernel.control_stream.send_multipart(self._outbox.popleft())
-        self._kernel.control_stream.flush()
+            self._kernel.control_stream.send_now(self._outbox.popleft())
 
 
 def parts_of(upload: str, value: Any) -> Iterator[wire.Part]:

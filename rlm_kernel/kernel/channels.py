@@ -57,12 +57,16 @@ class Router:
         self._waiting.append(parts)
 
     def flush(self, *_: Any) -> int:
-        """Send what waits; what is for a client that has gone is dropped."""
+        """Send what waits."""
         waiting, self._waiting = self._waiting, []
-        for client, *parts in waiting:
-            if client in self._peers:
-                self._peers[client].send(parts)
+        for parts in waiting:
+            self.send_now(parts)
         return len(waiting)
+
+    def send_now(self, parts: Sequence[bytes]) -> None:
+        """Send a message to the client that its first part names; if that one has gone, it is dropped."""
+        if parts[0] in self._peers:
+            self._peers[parts[0]].send(parts[1:])
 
     def _met(self, client: Client) -> None:
         self._peers[client.other] = client  # who comes back under its name is the one from now on
@@ -99,6 +103,12 @@ class Client(Peer):
         self.other = self.other or uuid.uuid4().bytes
         self._on_ready(self)
         super().become_ready()
+
+    def pause_writing(self) -> None:
+        """Go on reading: a host that reads no more calls may still answer some, or interrupt. Called by asyncio."""
+
+    def resume_writing(self) -> None:
+        """Go on. Called by asyncio."""
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell that it has gone. Called by asyncio."""

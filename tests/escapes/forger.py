@@ -43,7 +43,7 @@ def message(
 def to_control(frames: list[bytes]) -> None:
     """Send where sub-calls go."""
     kernel.bridge._outbox.append([*identity, *frames])
-    kernel.bridge._loop.add_callback(kernel.bridge._drain)
+    kernel.bridge._loop.call_soon_threadsafe(kernel.bridge._drain)
 
 
 def to_shell(frames: list[bytes]) -> None:

@@ -135,7 +135,7 @@ def send(msg_type, content):
     message = session.msg(msg_type, {})
     message["content"] = json.dumps(content).encode()
     bridge._outbox.append(session.serialize(message, ident=bridge._host))
-    bridge._loop.add_callback(bridge._drain)
+    bridge._loop.call_soon_threadsafe(bridge._drain)
 for content in ({}, {"id": 1}, {"id": "x", "kind": "shell", "prompts": ["rm"]}, [], None, 7, "text",
                 {"id": "y", "kind": "llm", "prompts": "p"}, {"id": "z", "kind": "llm", "prompts": [None]},
                 {"id": "w", "kind": "llm", "prompts": [{}]}):
