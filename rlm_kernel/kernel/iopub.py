@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,12 @@ from tornado.ioloop import IOLoop
 
 from rlm_kernel.kernel.channels import Client, serve
 from rlm_kernel.zmtp import packed
+
+
+WAITING = 1_000
+UNSENT_BYTES = 1 << 20
+SLOW_SECONDS = 0.001
+"""Whoever says more than is sent or heard is slowed down: a flood would keep waiting what others have to say."""
 
 
 class Publisher:
@@ -36,6 +43,11 @@ class Publisher:
             if any(parts[0].startswith(topic) for topic in topics):
                 data = data or packed(parts)
                 client.send_packed(data)
+
+    @property
+    def unsent(self) -> int:
+        """The bytes that wait for the client that is slowest to take them."""
+        return max((client.unsent for client in [*self._topics]), default=0)
 
     def close(self) -> None:
         """Listen no more."""
@@ -72,11 +84,14 @@ class PromptIOPub(IOPubThread):
 
     def schedule(self, f: Callable[[], Any]) -> None:
         """Do something soon, in this thread; at once where it does not run."""
-        if self.thread.is_alive():
-            self._events.append(f)
-            self.io_loop.add_callback(self.send_waiting)
-        else:
+        if not self.thread.is_alive():
             f()
+            return
+        self._events.append(f)
+        self.io_loop.add_callback(self.send_waiting)
+        too_much = len(self._events) > WAITING or self.socket.unsent > UNSENT_BYTES
+        if too_much and threading.current_thread() is not self.thread:
+            time.sleep(SLOW_SECONDS)
 
     def send_multipart(self, *args: Any, **kwargs: Any) -> None:
         """Send a message now, if this is the main thread and cannot be interrupted; else soon."""
@@ -124,6 +139,11 @@ class _Subscriber(Client):
         """Close it. Called by asyncio."""
         super().connection_lost(error)
         self._own.close()
+
+    @property
+    def unsent(self) -> int:
+        """The bytes that wait for the other end, but for what the loop has not been given yet."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def send_packed(self, data: bytes) -> None:
         """Write it, or hand over to the loop what the other end does not take at once."""
