@@ -115,6 +115,9 @@ class PromptIOPub(IOPubThread):
     def _setup_event_pipe(self) -> None:
         """Have no pipe: the loop is woken by itself."""
 
+    async def _run_event_pipe_gc(self) -> None:
+        """So none has to be collected."""
+
     def _setup_xpub_listener(self) -> None:
         self.io_loop.add_callback(self.socket.serve)
 
