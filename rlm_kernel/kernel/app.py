@@ -43,6 +43,7 @@ from rlm_kernel.kernel.bridge import Bridge
 from rlm_kernel.kernel.looking import Looks
 from rlm_kernel.kernel.namespace import Namespace
 from rlm_kernel.kernel.output import BoundedSession, BoundedStream, allowance
+from rlm_kernel.kernel.shell import move_in
 from rlm_kernel.kernel.tools import names_of
 
 SWITCH_INTERVAL = 0.0005
@@ -57,11 +58,20 @@ class RLMKernel(IPythonKernel):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._execute_sleep = 0
-        self._process = os.getpid()
         self._went_too_far = False
+        traces.install(self.shell)
+
+    def open(self, **channels: Any) -> None:
+        """Begin in this process, with its channels. The kernel was made in the warm parent, without any."""
+        for name, channel in channels.items():
+            setattr(self, name, channel)
+        self._process = os.getpid()
+        self._stdout, self._stderr = sys.stdout, sys.stderr
+        for publisher in (self.shell.displayhook, self.shell.display_pub):
+            publisher.session, publisher.pub_socket = self.session, self.iopub_socket
+        move_in(self.shell)
         self.bridge = Bridge(self)
         self.namespace = Namespace(self.shell.user_ns, self.bridge)
-        traces.install(self.shell)
         self.control_handlers["rlm_attach_request"] = self.rlm_attach_request
         self.control_handlers["rlm_look_request"] = Looks(self).request
         self.shell_handlers["rlm_load_request"] = self.rlm_load_request
@@ -191,11 +201,22 @@ class RLMKernelApp(IPKernelApp):
     descriptors: Mapping[str, int]
     """Channel name -> listening descriptor."""
 
-    def parse_command_line(self, argv: Any = None) -> None:
-        """Take no arguments."""
+    def prepare(self) -> None:
+        """Make what is the same in every kernel, before any is forked: no channel, no thread, no key."""
+        self.init_crash_handler()
+        self.init_pdb()
+        self.kernel = RLMKernel.instance(parent=self, log=self.log, profile_dir=None, user_ns=None)
 
-    def load_config_file(self, *args: Any, **kwargs: Any) -> None:
-        """Read no configuration."""
+    def initialize(self, argv: Any = None) -> None:
+        """Become one kernel: the steps of the stock application that are left, in a fork."""
+        self.init_connection_file()
+        self.init_sockets()
+        self.init_heartbeat()
+        self.init_io()
+        self.init_signal()
+        self.init_kernel()
+        self.init_path()
+        self.init_shell()
 
     def init_profile_dir(self) -> None:
         """Use no profile."""
@@ -210,21 +231,6 @@ class RLMKernelApp(IPKernelApp):
     @default("session")
     def _bounded_session(self) -> BoundedSession:
         return BoundedSession(parent=self, username="kernel")
-
-    def write_connection_file(self, **kwargs: Any) -> None:
-        """Write no file: the host has it."""
-
-    def init_poller(self) -> None:
-        """Watch nobody: the warm parent ends its kernels when the host has gone."""
-
-    def init_gui_pylab(self) -> None:
-        """Start no graphical event loop."""
-
-    def init_extensions(self) -> None:
-        """Load no extensions."""
-
-    def init_code(self) -> None:
-        """Run no startup files."""
 
     def init_control(self, context: zmq.Context[Any]) -> None:
         """Bind the control channel, without the debugger's sockets."""
@@ -258,10 +264,9 @@ class RLMKernelApp(IPKernelApp):
         self.heartbeat.start()
 
     def init_kernel(self) -> None:
-        """Create the kernel, without the debugger's stream."""
+        """Open the kernel, without the debugger's stream."""
         self.control_thread.start()
-        self.kernel = RLMKernel.instance(
-            parent=self,
+        self.kernel.open(
             session=self.session,
             control_stream=ZMQStream(self.control_socket, self.control_thread.io_loop),
             shell_stream=ZMQStream(self.shell_socket),
@@ -270,9 +275,6 @@ class RLMKernelApp(IPKernelApp):
             iopub_thread=self.iopub_thread,
             iopub_socket=self.iopub_socket,
             stdin_socket=self.stdin_socket,
-            log=self.log,
-            profile_dir=None,
-            user_ns=self.user_ns,
         )
         self.displayhook.get_execution_count = lambda: self.kernel.execution_count
 
@@ -283,16 +285,21 @@ class RLMKernelApp(IPKernelApp):
         return bound
 
 
-def main(connection: dict[str, Any], descriptors: Mapping[str, int]) -> None:
-    """Be a kernel until the host ends it."""
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    warnings.filterwarnings("ignore", message="To exit: use")  # sys.exit() ends the cell here, and that is fine
+def prepare() -> None:
+    """Make the application and the kernel that every fork goes on with."""
     config = Config()
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"
     config.InteractiveShell.colors = "nocolor"  # its readers are models, journals and views
     config.RLMKernelApp.log_level = 50
-    app = RLMKernelApp.instance(config=config)
+    RLMKernelApp.instance(config=config).prepare()
+
+
+def main(connection: dict[str, Any], descriptors: Mapping[str, int]) -> None:
+    """Be a kernel until the host ends it."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    warnings.filterwarnings("ignore", message="To exit: use")  # sys.exit() ends the cell here, and that is fine
+    app = RLMKernelApp.instance()
     app.connection, app.descriptors = connection, descriptors
-    app.initialize([])
+    app.initialize()
     app.start()

@@ -1,4 +1,4 @@
-"""A warm parent in the box: everything is imported, so that a kernel is ready one fork later.
+"""A warm parent in the box: everything is imported, and a kernel made but for its channels; one is ready a fork later.
 
 The host talks to it over an inherited socket pair, a JSON line per message (`rlm_kernel.wire`). It runs no code of
 a model's: it forks, forwards signals, reports ends, and kills what a dead kernel leaves behind. When the host has
@@ -47,6 +47,7 @@ REAPED_AT_ONCE = 256
 PRELOADED = (
     "rlm_kernel.kernel.app",
     "IPython.core.payloadpage",
+    "faulthandler",
     "tornado.platform.asyncio",
     "concurrent.futures.thread",
 )
@@ -117,6 +118,7 @@ class ForkServer:
         if request.user is not None:
             confinement.become(request.user, request.reads_all)
         confinement.hide_memory(True)
+        prepare()
 
     def _fork(self, request: wire.Fork) -> None:
         descriptors = {name: self._descriptors.popleft() for name in wire.FORK_DESCRIPTORS}
@@ -245,8 +247,15 @@ def main(descriptor: int) -> None:
     _leave_out_debugpy()
     for name in PRELOADED:
         importlib.import_module(name)
-    freeze()
     ForkServer(socket.socket(fileno=descriptor)).serve()
+
+
+def prepare() -> None:
+    """Make, as the user of the kernels, what they all have: it is shared, and takes a fork no time."""
+    from rlm_kernel.kernel import app
+
+    app.prepare()
+    freeze()
 
 
 def warm_up() -> None:
