@@ -31,7 +31,7 @@ from ipykernel.heartbeat import Heartbeat
 from ipykernel.iostream import IOPubThread
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
-from jupyter_client.session import DELIM
+from jupyter_client.session import DELIM, new_id
 from traitlets import default
 from traitlets.config import Config
 from zmq.eventloop.zmqstream import ZMQStream
@@ -205,6 +205,7 @@ class RLMKernelApp(IPKernelApp):
         """Make what is the same in every kernel, before any is forked: no channel, no thread, no key."""
         self.init_crash_handler()
         self.init_pdb()
+        assert not self.session.key  # it comes with the connection
         self.kernel = RLMKernel.instance(parent=self, log=self.log, profile_dir=None, user_ns=None)
 
     def initialize(self, argv: Any = None) -> None:
@@ -223,14 +224,15 @@ class RLMKernelApp(IPKernelApp):
         self.profile_dir = None
 
     def init_connection_file(self) -> None:
-        """Take the connection that the host sent."""
+        """Take the connection that the host sent, and a name of its own for the session of the warm parent's."""
+        self.session.session, self.session.pid = new_id(), os.getpid()
         self.connection_file = "unused.json"
         self.load_connection_info(self.connection)
         self._by_port = {self.connection[f"{channel}_port"]: fd for channel, fd in self.descriptors.items()}
 
     @default("session")
     def _bounded_session(self) -> BoundedSession:
-        return BoundedSession(parent=self, username="kernel")
+        return BoundedSession(parent=self, username="kernel", key=b"")
 
     def init_control(self, context: zmq.Context[Any]) -> None:
         """Bind the control channel, without the debugger's sockets."""
@@ -252,16 +254,20 @@ class RLMKernelApp(IPKernelApp):
         self.iopub_socket = self.iopub_thread.background_socket
 
     def init_heartbeat(self) -> None:
-        """Start the heartbeat on its inherited descriptor."""
-        descriptor = self._by_port[self.hb_port]
+        """Start the heartbeat when a client connects for it: its threads cost 1 ms, and the host wants none."""
+        descriptor, loop = self._by_port[self.hb_port], self.control_thread.io_loop
 
         class InheritedHeartbeat(Heartbeat):
             def _bind_socket(self) -> None:
                 self.socket.setsockopt(zmq.USE_FD, descriptor)
                 super()._bind_socket()
 
-        self.heartbeat = InheritedHeartbeat(zmq.Context(), (self.transport, self.ip, self.hb_port))
-        self.heartbeat.start()
+        def begin(*_: Any) -> None:
+            loop.remove_handler(descriptor)
+            self.heartbeat = InheritedHeartbeat(zmq.Context(), (self.transport, self.ip, self.hb_port))
+            self.heartbeat.start()
+
+        loop.add_handler(descriptor, begin, loop.READ)
 
     def init_kernel(self) -> None:
         """Open the kernel, without the debugger's stream."""
