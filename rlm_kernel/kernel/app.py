@@ -32,7 +32,7 @@ from ipykernel.iostream import IOPubThread
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from jupyter_client.session import DELIM, new_id
-from traitlets import default
+from traitlets import Type, default
 from traitlets.config import Config
 from zmq.eventloop.zmqstream import ZMQStream
 
@@ -195,6 +195,7 @@ class RLMKernelApp(IPKernelApp):
     """Launches `RLMKernel` on sockets that the host has bound, with nothing read from disk."""
 
     kernel_class = RLMKernel
+    blocking_class = Type(object)  # what a client is made of: to look it up loads all of jupyter_client
     outstream_class = f"{BoundedStream.__module__}.{BoundedStream.__name__}"
     connection: Any
     """Jupyter connection information."""
