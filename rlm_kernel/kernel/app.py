@@ -4,7 +4,8 @@ It is a real IPython kernel. What differs from the stock one, and why:
 
 - The host binds the unix sockets and passes the listening descriptors in, so that the box can name no socket.
 - Its channels are our own (`rlm_kernel.kernel.channels`): libzmq's threads cost each message some 0.05 ms, and with
-  its default high-water marks a stalled host loses messages on every channel.
+  its default high-water marks a stalled host loses messages on every channel. Only stdin and the heartbeat are its.
+- The warm parent makes it, but for its channels: a fork opens it.
 - No debugger, no history database, no configuration files: the box is private and short-lived, and they cost
   200 ms at the start.
 - No shell-channel thread (subshells): cells run 0.5 ms faster without the hop between threads.
@@ -25,7 +26,7 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import zmq
@@ -33,7 +34,8 @@ from ipykernel.control import ControlThread
 from ipykernel.heartbeat import Heartbeat
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
-from jupyter_client.session import DELIM
+from IPython.core.error import StdinNotImplementedError
+from jupyter_client.session import DELIM, new_id
 from tornado.ioloop import IOLoop
 from traitlets import Any as AnyTrait
 from traitlets import Type, default
@@ -54,6 +56,8 @@ from rlm_kernel.kernel.tools import names_of
 SWITCH_INTERVAL = 0.0005
 """Seconds. At Python's 5 ms a sub-call from a busy cell waits for the interpreter lock for 16 ms."""
 
+STDIN_SECONDS = 5.0
+
 
 class RLMKernel(IPythonKernel):
     """An IPython kernel with the REPL's names, whose sub-calls go to the host over the control channel."""
@@ -66,11 +70,21 @@ class RLMKernel(IPythonKernel):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._execute_sleep = 0
-        self._process = os.getpid()
         self._went_too_far = False
+        traces.install(self.shell)
+
+    def open(self, **channels: Any) -> None:
+        """Begin in this process, with its channels. The kernel was made in the warm parent, without any."""
+        for name, channel in channels.items():
+            setattr(self, name, channel)
+        self.stdin_open = threading.Event()
+        self._process = os.getpid()
+        self._stdout, self._stderr = sys.stdout, sys.stderr
+        for publisher in (self.shell.displayhook, self.shell.display_pub):
+            publisher.session, publisher.pub_socket = self.session, self.iopub_socket
+        self.shell.move_in()
         self.bridge = Bridge(self)
         self.namespace = Namespace(self.shell.user_ns, self.bridge)
-        traces.install(self.shell)
         self.control_handlers["rlm_attach_request"] = self.rlm_attach_request
         self.control_handlers["rlm_look_request"] = Looks(self).request
         self.shell_handlers["rlm_load_request"] = self.rlm_load_request
@@ -168,6 +182,11 @@ class RLMKernel(IPythonKernel):
         await super().interrupt_request(stream, ident, parent)
         self.bridge.interrupt()
 
+    def _input_request(self, *args: Any, **kwargs: Any) -> str:
+        if not self.stdin_open.wait(STDIN_SECONDS):  # a client that says it may be asked has just connected to it
+            raise StdinNotImplementedError("This client has no stdin channel, so nobody can be asked.")
+        return str(super()._input_request(*args, **kwargs))
+
     @contextlib.contextmanager
     def _cancel_on_sigint(self, future: asyncio.Future[Any]) -> Iterator[None]:
         # ipykernel schedules the cancellation with add_callback, which does not wake a loop that waits in
@@ -194,53 +213,47 @@ class RLMKernelApp(IPKernelApp):
     """Launches `RLMKernel` on sockets that the host has bound, with nothing read from disk."""
 
     kernel_class = RLMKernel
+    blocking_class = Type(object)  # what a client is made of: to look it up loads all of jupyter_client
     outstream_class = f"{BoundedStream.__module__}.{BoundedStream.__name__}"
     connection: Any
     """Jupyter connection information."""
     descriptors: Mapping[str, int]
     """Channel name -> listening descriptor."""
 
-    def parse_command_line(self, argv: Any = None) -> None:
-        """Take no arguments."""
+    def prepare(self) -> None:
+        """Make what is the same in every kernel, before any is forked: no channel, no thread, no key."""
+        self.init_crash_handler()
+        self.init_pdb()
+        assert not self.session.key  # it comes with the connection
+        self.kernel = RLMKernel.instance(parent=self, log=self.log, profile_dir=None, user_ns=None)
 
-    def load_config_file(self, *args: Any, **kwargs: Any) -> None:
-        """Read no configuration."""
+    def initialize(self, argv: Any = None) -> None:
+        """Become one kernel: the steps of the stock application that are left, in a fork."""
+        self.init_connection_file()
+        self.init_sockets()
+        self.init_heartbeat()
+        self.init_io()
+        self.init_signal()
+        self.init_kernel()
+        self.init_path()
+        self.init_shell()
 
     def init_profile_dir(self) -> None:
         """Use no profile."""
         self.profile_dir = None
 
     def init_connection_file(self) -> None:
-        """Take the connection that the host sent."""
+        """Take the connection that the host sent, and a name of its own for the session of the warm parent's."""
+        self.session.session, self.session.pid = new_id(), os.getpid()
         self.connection_file = "unused.json"
         self.load_connection_info(self.connection)
-        self._by_port = {self.connection[f"{channel}_port"]: fd for channel, fd in self.descriptors.items()}
 
     @default("session")
     def _bounded_session(self) -> BoundedSession:
-        return BoundedSession(parent=self, username="kernel")
-
-    def write_connection_file(self, **kwargs: Any) -> None:
-        """Write no file: the host has it."""
-
-    def init_poller(self) -> None:
-        """Watch nobody: the warm parent ends its kernels when the host has gone."""
-
-    def init_gui_pylab(self) -> None:
-        """Start no graphical event loop."""
-
-    def init_extensions(self) -> None:
-        """Load no extensions."""
-
-    def init_code(self) -> None:
-        """Run no startup files."""
+        return BoundedSession(parent=self, username="kernel", key=b"")
 
     def init_sockets(self) -> None:
-        """Open the channels, without the debugger's sockets. Only stdin, which hardly anybody uses, is libzmq's."""
-        self.context = zmq.Context()
-        self.stdin_socket = self.context.socket(zmq.ROUTER)
-        self.stdin_socket.router_handover = 1
-        self.stdin_port = self._bind_socket(self.stdin_socket, self.stdin_port)
+        """Open the channels that every client uses, without the debugger's."""
         self.control_thread = ControlThread(daemon=True)
         self.shell_channel_thread = _NoShellThread()
         self.configure_tornado_logger()
@@ -249,9 +262,20 @@ class RLMKernelApp(IPKernelApp):
         self.iopub_socket = self.iopub_thread.background_socket
 
     def init_heartbeat(self) -> None:
-        """Start the heartbeat on its inherited descriptor."""
-        descriptor = self._by_port[self.hb_port]
+        """Leave the others to libzmq, once a client connects to them: its threads cost 1 ms, and the host wants none."""
+        self._when_asked_for("hb", self._beat)
+        self._when_asked_for("stdin", self._open_stdin)
 
+    def _when_asked_for(self, channel: str, begin: Callable[[int], None]) -> None:
+        descriptor, loop = self.descriptors[channel], self.control_thread.io_loop
+
+        def asked(*_: Any) -> None:
+            loop.remove_handler(descriptor)
+            begin(descriptor)
+
+        loop.add_handler(descriptor, asked, loop.READ)
+
+    def _beat(self, descriptor: int) -> None:
         class InheritedHeartbeat(Heartbeat):
             def _bind_socket(self) -> None:
                 self.socket.setsockopt(zmq.USE_FD, descriptor)
@@ -260,11 +284,18 @@ class RLMKernelApp(IPKernelApp):
         self.heartbeat = InheritedHeartbeat(zmq.Context(), (self.transport, self.ip, self.hb_port))
         self.heartbeat.start()
 
+    def _open_stdin(self, descriptor: int) -> None:
+        stdin = zmq.Context().socket(zmq.ROUTER)
+        stdin.router_handover = 1
+        stdin.setsockopt(zmq.USE_FD, descriptor)
+        self._bind_socket(stdin, self.stdin_port)
+        self.kernel.stdin_socket = stdin
+        self.kernel.stdin_open.set()
+
     def init_kernel(self) -> None:
-        """Create the kernel, without the debugger's stream."""
+        """Open the kernel, without the debugger's stream."""
         self.control_thread.start()
-        self.kernel = RLMKernel.instance(
-            parent=self,
+        self.kernel.open(
             session=self.session,
             control_stream=Router(self._listening("control"), self.control_thread.io_loop),
             shell_stream=Router(self._listening("shell"), IOLoop.current()),
@@ -272,33 +303,30 @@ class RLMKernelApp(IPKernelApp):
             shell_channel_thread=self.shell_channel_thread,
             iopub_thread=self.iopub_thread,
             iopub_socket=self.iopub_socket,
-            stdin_socket=self.stdin_socket,
-            log=self.log,
-            profile_dir=None,
-            user_ns=self.user_ns,
         )
         self.displayhook.get_execution_count = lambda: self.kernel.execution_count
 
     def _listening(self, channel: str) -> socket.socket:
         return socket.socket(fileno=self.descriptors[channel])
 
-    def _bind_socket(self, sock: zmq.Socket[Any], port: int) -> int:
-        sock.setsockopt(zmq.USE_FD, self._by_port[port])
-        bound: int = super()._bind_socket(sock, port)
-        return bound
 
-
-def main(connection: dict[str, Any], descriptors: Mapping[str, int]) -> None:
-    """Be a kernel until the host ends it."""
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    warnings.filterwarnings("ignore", message="To exit: use")  # sys.exit() ends the cell here, and that is fine
+def prepare() -> None:
+    """Make the application and the kernel that every fork goes on with."""
     config = Config()
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"
     config.InteractiveShell.colors = "nocolor"  # its readers are models, journals and views
     config.RLMKernelApp.log_level = 50
     app = RLMKernelApp.instance(config=config)
-    app.connection, app.descriptors = connection, descriptors
-    app.initialize([])
     app.log.setLevel(logging.CRITICAL)  # log_level is its handler's: each line would be made, and then dropped
+    app.prepare()
+
+
+def main(connection: dict[str, Any], descriptors: Mapping[str, int]) -> None:
+    """Be a kernel until the host ends it."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    warnings.filterwarnings("ignore", message="To exit: use")  # sys.exit() ends the cell here, and that is fine
+    app = RLMKernelApp.instance()
+    app.connection, app.descriptors = connection, descriptors
+    app.initialize()
     app.start()

@@ -16,10 +16,11 @@ import errno
 import os
 import resource
 import signal
+import stat
 import struct
 import sys
 from collections.abc import Iterable
-from pathlib import Path
+from functools import cache
 
 from rlm_kernel import wire
 
@@ -151,7 +152,7 @@ def _allow(rules: int, path: str, access: int) -> None:
     except FileNotFoundError:
         return  # not every system has every folder
     try:
-        if not Path(path).is_dir():
+        if not stat.S_ISDIR(os.fstat(place).st_mode):
             access &= ON_FILES
         _call(LANDLOCK_ADD_RULE, rules, PATH_BENEATH, struct.pack("=Qi", access, place), 0)
     finally:
@@ -179,5 +180,6 @@ def _call(number: int, *arguments: object) -> int:
     return result
 
 
+@cache
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)

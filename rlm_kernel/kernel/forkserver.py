@@ -1,4 +1,4 @@
-"""A warm parent in the box: everything is imported, so that a kernel is ready one fork later.
+"""A warm parent in the box: everything is imported, and a kernel made but for its channels; one is ready a fork later.
 
 The host talks to it over an inherited socket pair, a JSON line per message (`rlm_kernel.wire`). It runs no code of
 a model's: it forks, forwards signals, reports ends, and kills what a dead kernel leaves behind. When the host has
@@ -14,6 +14,7 @@ import builtins
 import contextlib
 import gc
 import importlib
+import importlib.util
 import io
 import json
 import os
@@ -25,7 +26,7 @@ import tempfile
 import traceback
 from collections import deque
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from traitlets.config import Config
 
@@ -47,6 +48,7 @@ REAPED_AT_ONCE = 256
 PRELOADED = (
     "rlm_kernel.kernel.app",
     "IPython.core.payloadpage",
+    "faulthandler",
     "tornado.platform.asyncio",
     "concurrent.futures.thread",
 )
@@ -117,6 +119,7 @@ class ForkServer:
         if request.user is not None:
             confinement.become(request.user, request.reads_all)
         confinement.hide_memory(True)
+        prepare()
 
     def _fork(self, request: wire.Fork) -> None:
         descriptors = {name: self._descriptors.popleft() for name in wire.FORK_DESCRIPTORS}
@@ -242,11 +245,23 @@ def become_kernel(request: wire.Fork, descriptors: dict[str, int]) -> NoReturn:
 def main(descriptor: int) -> None:
     """Warm up and serve. ``descriptor`` is this end of the host's socket pair."""
     confinement.adopt_orphans()
+    _postpone("jupyter_client", "connect")
     _leave_out_debugpy()
     for name in PRELOADED:
         importlib.import_module(name)
-    freeze()
     ForkServer(socket.socket(fileno=descriptor)).serve()
+
+
+def prepare() -> None:
+    """Make, as the user of the kernels, what they all have: it is shared, and takes a fork no time.
+
+    It is frozen: a fork's collector would touch all there is, and so copy every page.
+    """
+    from rlm_kernel.kernel import app
+
+    app.prepare()
+    gc.freeze()
+    gc.enable()
 
 
 def warm_up() -> None:
@@ -263,11 +278,7 @@ def warm_up() -> None:
     sys.modules["__main__"], sys.displayhook = main_module, displayhook
     for name in set(vars(builtins)) - names:
         delattr(builtins, name)
-    freeze()
-
-
-def freeze() -> None:
-    """Take what there is out of the collector's sight: in a fork it would touch, and so copy, every page."""
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
 
@@ -277,3 +288,24 @@ def _leave_out_debugpy() -> None:
     sys.modules["debugpy"] = None  # type: ignore[assignment]
     importlib.import_module("ipykernel.debugger")
     del sys.modules["debugpy"]
+
+
+def _postpone(name: str, module: str) -> None:
+    """Have a package run its own code when it is first asked for a name that is not in one module of its.
+
+    A kernel needs little of jupyter_client, which imports its clients and managers too: 20 ms.
+    """
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.loader is not None
+    package, run = importlib.util.module_from_spec(spec), spec.loader.exec_module
+
+    def ask(attribute: str) -> Any:
+        if "__getattr__" in vars(package) and not hasattr(known, attribute):
+            del package.__getattr__
+            run(package)
+        return getattr(known if "__getattr__" in vars(package) else package, attribute)
+
+    package.__getattr__ = ask  # type: ignore[method-assign]
+    sys.modules[name] = package
+    known = importlib.import_module(f"{name}.{module}")

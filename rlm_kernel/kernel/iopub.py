@@ -17,7 +17,6 @@ from tornado.ioloop import IOLoop
 from rlm_kernel.kernel.channels import Client, serve
 from rlm_kernel.zmtp import packed
 
-
 WAITING = 1_000
 UNSENT_BYTES = 1 << 20
 SLOW_SECONDS = 0.001

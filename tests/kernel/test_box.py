@@ -149,7 +149,7 @@ def test_forbidden_user_namespaces_are_named(tmp_path: Path, monkeypatch: pytest
     refusing.chmod(0o755)
     monkeypatch.setattr(bubblewrap, "_find", lambda: str(refusing))
     with pytest.raises(SandboxError, match="Permission denied.*user namespaces"):
-        bubblewrap.bwrap()
+        bubblewrap.check(bubblewrap.bwrap())
 
 
 async def test_packages_of_another_environment_are_importable_read_only(tmp_path: Path) -> None:

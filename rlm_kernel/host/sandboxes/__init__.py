@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import entry_points
+
+from jupyter_client.provisioning.factory import KernelProvisionerFactory
 
 from rlm_kernel.errors import OptionError
 
-GROUP = "jupyter_client.kernel_provisioners"
 PREFIX = "rlm-"
 
 
 @cache
 def sandbox_names() -> tuple[str, ...]:
     """Names that ``sandbox=`` takes: the provisioners called ``rlm-...``, without that prefix."""
-    # Reading the entry points takes 6 ms, and every kernel's start asks.
-    names = {e.name.removeprefix(PREFIX) for e in entry_points(group=GROUP) if e.name.startswith(PREFIX)}
+    # The factory reads the entry points once (6 ms), and has them when a kernel starts.
+    provisioners = KernelProvisionerFactory.instance().provisioners
+    names = {name.removeprefix(PREFIX) for name in provisioners if name.startswith(PREFIX)}
     return tuple(sorted(names))
 
 

