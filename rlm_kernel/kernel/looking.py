@@ -18,7 +18,7 @@ from rlm_kernel.kernel.shown import at_length
 from rlm_kernel.look import LOOKS, Look, Seen
 
 if TYPE_CHECKING:
-    from rlm_kernel.kernel.app import RLMKernel
+    from rlm_kernel.kernel.kernel import RLMKernel
 
 TEXT_CHARACTERS = 100_000
 NAMES = 10_000
