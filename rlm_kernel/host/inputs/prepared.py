@@ -25,9 +25,12 @@ RAW = (bytes, bytearray, memoryview, Path)
 """What crosses as the bytes it is. Every `Path` is a file here: a folder has become a dict by then."""
 CHUNK = 1 << 15
 """Characters of a text that are encoded at a time. 1 MB takes thrice as long: malloc asks the system for each."""
+WRITTEN_BYTES = 1 << 18
+"""At a time. For 2 MB and more the system takes huge pages, which a virtual machine may have to be given first."""
+NOTHING_BOUND: Mapping[Path, str] = MappingProxyType({})
+
 _utf8 = ctypes.pythonapi.PyUnicode_AsUTF8AndSize
 _utf8.restype, _utf8.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.POINTER(ctypes.c_ssize_t))
-NOTHING_BOUND: Mapping[Path, str] = MappingProxyType({})
 
 
 def check(
@@ -216,7 +219,8 @@ def _copy(context: Any, target: Path) -> None:
         shutil.copyfile(context, target)
         return
     view = memoryview(context)
-    target.write_bytes(view if view.c_contiguous else view.tobytes())
+    with target.open("wb", buffering=0) as file:
+        _write_all(file, view.cast("B") if view.c_contiguous else memoryview(view.tobytes()))
 
 
 def _write_text(text: str, target: Path) -> None:
@@ -230,7 +234,7 @@ def _write_text(text: str, target: Path) -> None:
 
 def _write_all(file: FileIO, data: memoryview) -> None:
     while data:
-        data = data[file.write(data) or 0 :]
+        data = data[file.write(data[:WRITTEN_BYTES]) or 0 :]
 
 
 def _characters(text: str) -> memoryview:
