@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import zmq.asyncio
 
 from rlm_kernel import wire
 from rlm_kernel.errors import ContextError, SandboxError
@@ -164,6 +167,20 @@ async def test_a_start_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(SandboxError, match="did not start in sandbox='process'.*ImportError: broken on purpose"):
         async with kernel(sandbox="process"):
             pytest.fail("it started")
+
+
+async def test_the_heartbeat_answers_a_client_that_wants_one(session: Session) -> None:
+    info = json.loads(session.connection_file.read_text())
+    assert "Heartbeat" not in (await run(session, "import threading; [t.name for t in threading.enumerate()]")).text
+    context = zmq.asyncio.Context()
+    try:
+        for ping in (b"one", b"two"):
+            client = context.socket(zmq.REQ)
+            client.connect(f"ipc://{info['ip']}-{info['hb_port']}")
+            await client.send(ping)
+            assert await asyncio.wait_for(client.recv(), 10) == ping
+    finally:
+        context.destroy(linger=0)
 
 
 async def test_a_second_client_can_attach_without_seeing_the_calls(session: Session) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from rlm_kernel.host.inputs import prepare
 from rlm_kernel.host.inputs.prepared import CHUNK
 from rlm_kernel.host.session import Session
 from rlm_kernel.kernel import text
-from rlm_kernel.kernel.text import PIECE_BYTES, read_text
+from rlm_kernel.kernel.text import BUFFER_BYTES, PIECE_BYTES, read_text
 from tests.kernel.vocabulary import kernel, run
 
 MEBI = 1 << 20
@@ -161,6 +162,41 @@ class TestPieces:
                     read_text(str(tmp_path / "f"), encoding, "strict")
             else:
                 assert read_text(str(tmp_path / "f"), encoding, "strict") == data.decode(encoding)
+
+
+class TestAscii:
+    """A big text of nothing but ASCII is made in its length and filled; one that only begins so is read in pieces."""
+
+    BEGINNING = bytes(range(128)) * (BUFFER_BYTES // 32) + b"\r\n"
+
+    @pytest.fixture(autouse=True)
+    def _big(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(text, "PIECE_BYTES", len(self.BEGINNING))
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "U8", "ascii", "latin-1", "cp1252", "utf-16-le", "utf-7", "big5"])
+    @pytest.mark.parametrize("end", [b"", b"\xc3\xa9", b"+AOk-", b"\xff", b"\x81"])
+    def test_it_is_what_python_decodes(self, encoding: str, end: bytes, tmp_path: Path) -> None:
+        data = self.BEGINNING + end
+        (tmp_path / "f").write_bytes(data)
+        assert read_text(str(tmp_path / "f"), encoding, "replace") == data.decode(encoding, "replace")
+
+    @pytest.mark.parametrize("size", [-1, 1])
+    def test_a_file_whose_length_changes_meanwhile_is_read_to_its_end(
+        self, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "f").write_bytes(self.BEGINNING)
+        status = SimpleNamespace(st_size=len(self.BEGINNING) + size)
+        monkeypatch.setattr(text, "PIECE_BYTES", 1 << 10)
+        monkeypatch.setattr(text.os, "fstat", lambda descriptor: status)
+        assert text._ascii(str(tmp_path / "f")) is None
+        monkeypatch.undo()
+        assert read_text(str(tmp_path / "f"), "utf-8", "strict") == self.BEGINNING.decode()
+
+    def test_it_is_a_text_like_every_other(self, tmp_path: Path) -> None:
+        (tmp_path / "f").write_bytes(self.BEGINNING)
+        made, decoded = read_text(str(tmp_path / "f"), "utf-8", "strict"), self.BEGINNING.decode()
+        assert (hash(made), sys.getsizeof(made), sys.getrefcount(made)) == (hash(decoded), sys.getsizeof(decoded), 2)
+        assert {decoded: 1}[made] == 1
 
 
 class TestValues:

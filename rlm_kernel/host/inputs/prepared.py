@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import shutil
 import stat
 from collections.abc import Mapping
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -23,7 +25,12 @@ RAW = (bytes, bytearray, memoryview, Path)
 """What crosses as the bytes it is. Every `Path` is a file here: a folder has become a dict by then."""
 CHUNK = 1 << 15
 """Characters of a text that are encoded at a time. 1 MB takes thrice as long: malloc asks the system for each."""
+WRITTEN_BYTES = 1 << 18
+"""At a time. For 2 MB and more the system takes huge pages, which a virtual machine may have to be given first."""
 NOTHING_BOUND: Mapping[Path, str] = MappingProxyType({})
+
+_utf8 = ctypes.pythonapi.PyUnicode_AsUTF8AndSize
+_utf8.restype, _utf8.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.POINTER(ctypes.c_ssize_t))
 
 
 def check(
@@ -212,13 +219,29 @@ def _copy(context: Any, target: Path) -> None:
         shutil.copyfile(context, target)
         return
     view = memoryview(context)
-    target.write_bytes(view if view.c_contiguous else view.tobytes())
+    with target.open("wb", buffering=0) as file:
+        _write_all(file, view.cast("B") if view.c_contiguous else memoryview(view.tobytes()))
 
 
 def _write_text(text: str, target: Path) -> None:
-    with target.open("wb") as file:
+    with target.open("wb", buffering=0) as file:
+        if text.isascii():
+            _write_all(file, _characters(text))
+            return
         for start in range(0, len(text), CHUNK):
-            file.write(text[start : start + CHUNK].encode("utf-8", "surrogatepass"))
+            _write_all(file, memoryview(text[start : start + CHUNK].encode("utf-8", "surrogatepass")))
+
+
+def _write_all(file: FileIO, data: memoryview) -> None:
+    while data:
+        data = data[file.write(data[:WRITTEN_BYTES]) or 0 :]
+
+
+def _characters(text: str) -> memoryview:
+    """Return the characters of an ASCII text where they are; they live as long as it does. It saves two copies."""
+    size = ctypes.c_ssize_t()
+    address = _utf8(text, ctypes.byref(size))  # for ASCII that is what the text itself holds
+    return memoryview((ctypes.c_char * size.value).from_address(address)).cast("B")
 
 
 def _write_json(value: Any, target: Path) -> None:
