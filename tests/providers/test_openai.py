@@ -206,7 +206,7 @@ async def test_only_openai_itself_is_given_its_new_name_for_the_limit(address: s
         return httpx2.Response(200, json=OpenAIProtocol.whole(Text("ok")))
 
     model = OpenAIModel("m", ModelOptions(api_key="key", base_url=address))
-    model._client = model._connect()
+    model.get_ready()
     transport = model._client._client
     transport._mounts, transport._transport = {}, httpx2.MockTransport(serve)
     await model.complete([Message("user", "hello")], max_tokens=5)
