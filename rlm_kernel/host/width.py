@@ -14,6 +14,8 @@ FIRST = 64
 """Requests in flight before the first answer."""
 PAUSE_SECONDS = 1.0
 """Refusals of one burst halve the width once."""
+IDLE_SECONDS = 5.0
+"""The SDKs close connections that nothing has used for so long."""
 
 
 class Width:
@@ -27,7 +29,8 @@ class Width:
         self.now = float(min(FIRST, most))
         self._flying = 0
         self._most_flying = 0
-        """Since nothing was."""
+        """Since their connections were closed."""
+        self._idle_since = 0.0
         self._opening = False
         """Whether a request has begun in this turn of the event loop that may need a new connection."""
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -73,6 +76,8 @@ class Width:
         If all began at once, the first would be sent when the last has its connection, and all would be answered at
         once as well, in every round.
         """
+        if self._flying == 0 and asyncio.get_running_loop().time() - self._idle_since > IDLE_SECONDS:
+            self._most_flying = 0
         self._flying += 1
         if self._flying > self._most_flying:
             self._most_flying, self._opening = self._flying, True
@@ -85,7 +90,7 @@ class Width:
     def _leave(self) -> None:
         self._flying -= 1
         if self._flying == 0:
-            self._most_flying = 0
+            self._idle_since = asyncio.get_running_loop().time()
         self._let_in()
 
     def _let_in(self) -> None:
