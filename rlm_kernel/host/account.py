@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,15 +40,16 @@ class Pricing(Protocol):
         """Return the most that a call can cost; ``None`` when unknown."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Reservation:
     """What a request may use. ``max_tokens`` is what is left for the reply; ``None`` where nothing limits it."""
 
     max_tokens: int | None
     tokens: int = 0
     cost: float = 0.0
-    usage: Usage = field(default_factory=Usage)
-    """Of the call, with its price, once it is charged."""
+
+
+UNLIMITED = Reservation(None)
 
 
 @dataclass
@@ -121,8 +121,7 @@ class Account:
         if most is not None and self.asked_bytes > most << 20:
             self.spend(LimitReached("max_journal_mb", most))
 
-    @asynccontextmanager
-    async def request(self, model: str, messages: Sequence[Message]) -> AsyncIterator[Reservation]:
+    def request(self, model: str, messages: Sequence[Message]) -> Request:
         """Reserve what a request to ``model`` can come to, and give back what `charge` has not used.
 
         Raises
@@ -130,23 +129,14 @@ class Account:
         LimitReached
             It does not fit into what is left of the tokens or the money.
         """
-        if self.limits.max_tokens is None and self.limits.max_cost is None:
-            yield Reservation(None)
-            return
-        reservation = await self._reserve(model, messages)
-        try:
-            yield reservation
-        finally:
-            self.reserved_tokens -= reservation.tokens
-            self.reserved_cost -= reservation.cost
-            self.freed.set()
+        return Request(self, model, messages)
 
     def charge(self, model: str, messages: Sequence[Message], text: str, usage: Usage) -> Usage:
         """Add what a model call has used, with its price where that is known, and return it."""
         if usage.unpriced and self.prices is not None:
             usage = usage.priced(self.prices.cost(model, usage))
         self.usage += usage
-        if self.limits.max_tokens is None and self.limits.max_cost is None:
+        if not self.reserves:
             return usage
         size = _size(messages)
         if usage.unreported:
@@ -161,7 +151,13 @@ class Account:
         if not paid:
             self.usage += usage
 
-    async def _reserve(self, model: str, messages: Sequence[Message]) -> Reservation:
+    @property
+    def reserves(self) -> bool:
+        """Whether anything is limited that a request has to fit into."""
+        return self.limits.max_tokens is not None or self.limits.max_cost is not None
+
+    async def reserve(self, model: str, messages: Sequence[Message]) -> Reservation:
+        """Reserve what a request can come to, as soon as there is so much; see `request`."""
         while True:
             self.check()
             limits = self.limits
@@ -180,6 +176,12 @@ class Account:
                 self.spend(LimitReached(limit, getattr(limits, limit)))
             self.freed.clear()
             await self.freed.wait()
+
+    def give_back(self, reservation: Reservation) -> None:
+        """Let others have what was reserved."""
+        self.reserved_tokens -= reservation.tokens
+        self.reserved_cost -= reservation.cost
+        self.freed.set()
 
     def _short(self, wanted: Reservation) -> str | None:
         """Return the limit that a reservation does not fit into."""
@@ -207,6 +209,26 @@ class Account:
         if self.limits.max_cost is None or self.prices is None:
             return 0.0
         return self.prices.ceiling(model, tokens_in, max(tokens_out, 0)) or 0.0
+
+
+class Request:
+    """A request under way, with what is reserved for it. A class, as the generator of a context manager costs more."""
+
+    __slots__ = ("_account", "_messages", "_model", "_reservation")
+
+    def __init__(self, account: Account, model: str, messages: Sequence[Message]) -> None:
+        self._account, self._model, self._messages = account, model, messages
+        self._reservation: Reservation | None = None
+
+    async def __aenter__(self) -> Reservation:
+        if not self._account.reserves:
+            return UNLIMITED
+        self._reservation = await self._account.reserve(self._model, self._messages)
+        return self._reservation
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._reservation is not None:
+            self._account.give_back(self._reservation)
 
 
 def _size(messages: Sequence[Message]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from rlm_kernel.events.values import Message
 from rlm_kernel.host.ledger import Ledger
@@ -27,4 +26,5 @@ async def ask(
     models.windows.check(name, sum(len(message.content) for message in messages))
     async with ledger.account.request(name, messages) as reserved, models.widths.of(name):
         reply = await model.complete(messages, on_text, max_tokens=reserved.max_tokens)
-        return replace(reply, usage=ledger.account.charge(name, messages, reply.text, reply.usage))
+        usage = ledger.account.charge(name, messages, reply.text, reply.usage)
+        return Reply(reply.text, usage, reply.reasoning, reply.finish)

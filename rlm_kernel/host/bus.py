@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -83,9 +82,9 @@ class Bus:
             self._keeping = None
 
     def emit(self, event: Event) -> int:
-        """Give the event its number and time, and hand it to each sink in order; return the number."""
+        """Give a new event its number and time, and hand it to each sink in order; return the number."""
         number = self.next
-        event = dataclasses.replace(event, seq=number, time=time.time())
+        event.stamp(number, time.time())
         self.next += 1
         if self.redact is not None:
             event = self.redact(event)

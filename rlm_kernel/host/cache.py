@@ -99,8 +99,7 @@ class Cache:
         has not equals only itself, and nothing in another process.
         """
         parts = [VERSION, model, sampling, prompt, schema, others]
-        text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=_plain)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(_KEY.encode(parts).encode()).hexdigest()
 
     async def answer(
         self, key: str, ask: Callable[[], Awaitable[tuple[str, T]]], *, model: str = "", keep: bool = True
@@ -224,6 +223,9 @@ class _Folder:
 
 def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else [_process, id(value)]
+
+
+_KEY = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_plain)
 
 
 def _open(path: str, flags: int) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Hashable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from rlm_kernel.errors import OptionError, RLMError
@@ -48,6 +50,7 @@ class Models:
         if sub is None and isinstance(self._main, str) and self._main.startswith("policy/"):
             sub = DEFAULT_SUB_MODEL
         self._found: dict[tuple[Any, bool], Model] = {}
+        self._clients: dict[Hashable, Any] = {}
         self.root = self._find(self._main, sub=False)
         self.sub = self._find(self._main if sub is None else sub, sub=sub is not None or bool(choice.sub_sampling))
         child = self.root if choice.child_model is None else self._find(choice.child_model, sub=False)
@@ -94,6 +97,16 @@ class Models:
         """The models' keys: what no event may hold."""
         return [secret for model in self.all for secret in getattr(model, "secrets", ())]
 
+    def get_ready(self) -> None:
+        """Begin what first requests would wait for, in a thread: the kernel's start leaves time for it."""
+        asyncio.get_running_loop().run_in_executor(None, self._get_ready)
+
+    def _get_ready(self) -> None:
+        for model in self.all:
+            if (get_ready := getattr(model, "get_ready", None)) is not None:
+                with suppress(Exception):  # which the request meets as well
+                    get_ready()
+
     async def aclose(self) -> None:
         """Release the models' connections."""
         for model in self.all:
@@ -116,7 +129,7 @@ class Models:
             sampling = choice.sub_sampling if sub else choice.sampling
             name = model if isinstance(model, str) else getattr(model, "name", "scripted")
             overloaded = self.widths.of(name).overloaded
-            options = ModelOptions(**address, sampling=sampling, on_overload=overloaded)
+            options = ModelOptions(**address, sampling=sampling, on_overload=overloaded, clients=self._clients)
             self._found[key] = resolve(model, options)
         return self._found[key]
 

@@ -220,6 +220,7 @@ class Run:
         reason: StopReason = "error"
         error: str | None = "the host failed"
         try:
+            self._shared.models.get_ready()
             self._bus.emit(first)
             reason, error = await self._answered(), None
         except asyncio.CancelledError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from rlm_kernel import wire
 from rlm_kernel.errors import RLMError
 from rlm_kernel.events import types as events
-from rlm_kernel.events.values import Message, Usage
+from rlm_kernel.events.values import UNUSED, Message
 from rlm_kernel.host import engine
 from rlm_kernel.host.answers.answer_type import AnswerType
 from rlm_kernel.host.answers.structured import MismatchError, Structured
@@ -71,7 +71,7 @@ class InFlight:
         self.call = ""
         self.place = 0
         """Among the node's calls that ask the same."""
-        self.usage = Usage()
+        self.usage = UNUSED
         self.cached: bool | None = None
         """Whether every try was answered by an earlier call."""
         self._node = node

@@ -14,6 +14,8 @@ FIRST = 64
 """Requests in flight before the first answer."""
 PAUSE_SECONDS = 1.0
 """Refusals of one burst halve the width once."""
+IDLE_SECONDS = 5.0
+"""The SDKs close connections that nothing has used for so long."""
 
 
 class Width:
@@ -26,12 +28,17 @@ class Width:
         self.most = most
         self.now = float(min(FIRST, most))
         self._flying = 0
+        self._most_flying = 0
+        """Since their connections were closed."""
+        self._idle_since = 0.0
+        self._opening = False
+        """Whether a request has begun in this turn of the event loop that may need a new connection."""
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._halved_at: float | None = None
 
     async def __aenter__(self) -> None:
-        if self._flying < int(self.now) and not self._waiting:
-            self._flying += 1
+        if self._has_room and not self._waiting:
+            self._begin()
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
@@ -59,12 +66,38 @@ class Width:
             self._halved_at = now
             self.now = max(1.0, self.now / 2)
 
+    @property
+    def _has_room(self) -> bool:
+        return self._flying < int(self.now) and not self._opening
+
+    def _begin(self) -> None:
+        """Count a request. Those that open connections begin one in each turn of the event loop.
+
+        If all began at once, the first would be sent when the last has its connection, and all would be answered at
+        once as well, in every round.
+        """
+        if self._flying == 0 and asyncio.get_running_loop().time() - self._idle_since > IDLE_SECONDS:
+            self._most_flying = 0
+        self._flying += 1
+        if self._flying > self._most_flying:
+            self._most_flying, self._opening = self._flying, True
+            asyncio.get_running_loop().call_soon(self._opened)
+
+    def _opened(self) -> None:
+        self._opening = False
+        self._let_in()
+
     def _leave(self) -> None:
         self._flying -= 1
-        while self._waiting and self._flying < int(self.now):
+        if self._flying == 0:
+            self._idle_since = asyncio.get_running_loop().time()
+        self._let_in()
+
+    def _let_in(self) -> None:
+        while self._waiting and self._has_room:
             turn = self._waiting.popleft()
             if not turn.done():
-                self._flying += 1
+                self._begin()
                 turn.set_result(None)
 
 

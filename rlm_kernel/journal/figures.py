@@ -16,7 +16,7 @@ from rlm_kernel.events.types import (
     NodeStarted,
     RunFinished,
 )
-from rlm_kernel.events.values import Usage
+from rlm_kernel.events.values import UNUSED, Usage
 
 KEY = "finished"
 """Where they are in ``run.json``. A journal of before, and a run that has not ended, has none."""
@@ -111,7 +111,7 @@ class Counting:
 
     def _use(self, asked: tuple[By, str] | None, usage: Usage) -> None:
         if asked is not None and usage.calls:
-            self._used[asked] = self._used.get(asked, Usage()) + usage
+            self._used[asked] = self._used.get(asked, UNUSED) + usage
 
 
 def _short(usage: Usage) -> dict[str, Any]:

@@ -34,6 +34,35 @@ async def test_it_grows_to_the_most_while_answers_come_and_never_above() -> None
     assert slots.now == 100
 
 
+async def begun_in_each_turn(slots: Width, count: int) -> list[int]:
+    """Make requests at once; return how many began in each turn of the event loop until all had."""
+    begun: list[None] = []
+    all_begun = asyncio.Event()
+
+    async def request() -> None:
+        async with slots:
+            begun.append(None)
+            await all_begun.wait()
+
+    requests = [asyncio.create_task(request()) for _ in range(count)]
+    turns: list[int] = []
+    while len(begun) < count:
+        before = len(begun)
+        await asyncio.sleep(0)
+        turns.append(len(begun) - before)
+    all_begun.set()
+    await asyncio.gather(*requests)
+    return turns
+
+
+async def test_requests_that_may_need_a_connection_begin_one_in_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots = Width(64)
+    assert max(await begun_in_each_turn(slots, 8)) == 1
+    assert await begun_in_each_turn(slots, 8) == [8]  # theirs are there
+    monkeypatch.setattr(width, "IDLE_SECONDS", -1.0)
+    assert max(await begun_in_each_turn(slots, 8)) == 1
+
+
 @pytest.mark.parametrize("most", [1, 3])
 async def test_a_small_maximum_is_kept_from_the_start(most: int) -> None:
     assert await answers(Width(most), 20, 0.001) == most

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Hashable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -38,6 +41,21 @@ async def test_pieces_that_stream_in_add_up_to_the_text(connect: Connect) -> Non
         assert (reply.usage.calls, reply.usage.input_tokens, reply.usage.output_tokens) == (1, 7, 5)
         assert (reply.finish, reply.reasoning) == ("stop", "")
         assert server.requests[0].prompt == "hello"
+
+
+@pytest.mark.parametrize("name", KINDS)
+async def test_models_of_a_run_have_one_client_for_each_server_and_key(name: str) -> None:
+    clients: dict[Hashable, Any] = {}
+    kind, _ = KINDS[name]
+    here = ModelOptions(base_url="http://localhost:1/v1", api_key="key", clients=clients)
+    models = [kind("a", here), kind("b", here), kind("a", replace(here, api_key="other"))]
+    await asyncio.gather(*(asyncio.to_thread(model.get_ready) for model in models))
+    opened = list(clients.values())
+    assert len(opened) == 2
+    for model in models:
+        await model.aclose()
+    assert not clients
+    assert all(client.is_closed() for client in opened)
 
 
 @both

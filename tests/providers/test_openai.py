@@ -206,7 +206,7 @@ async def test_only_openai_itself_is_given_its_new_name_for_the_limit(address: s
         return httpx2.Response(200, json=OpenAIProtocol.whole(Text("ok")))
 
     model = OpenAIModel("m", ModelOptions(api_key="key", base_url=address))
-    model._client = model._connect()
+    model.get_ready()
     transport = model._client._client
     transport._mounts, transport._transport = {}, httpx2.MockTransport(serve)
     await model.complete([Message("user", "hello")], max_tokens=5)
@@ -247,3 +247,11 @@ async def test_what_the_environment_has_for_openai_alone_goes_nowhere_else(monke
     async with asking(openai_model, ["ok"]) as (model, server):
         await ask(model)
         assert not [name for name in server.requests[0].headers if name.startswith("openai-")]
+
+
+async def test_servers_are_told_nothing_of_this_machine() -> None:
+    async with asking(openai_model, ["streamed", "whole"]) as (model, server):
+        await ask(model)
+        await ask_whole(model)
+        assert len(server.requests) == 2
+        assert not [name for request in server.requests for name in request.headers if name.startswith("x-stainless-")]

@@ -7,7 +7,7 @@ before the slash in ``provider/model``, its object is a callable ``(model, Model
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -31,12 +31,15 @@ class ModelOptions:
     on_overload
         Called, in the event loop, each time the provider says that it is asked too often (429, 503, 529), also where
         the SDK then tries again by itself.
+    clients
+        What is connected, by what it was made of: the models of a run share it.
     """
 
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     sampling: Mapping[str, Any] = field(default_factory=dict)
     on_overload: Callable[[], None] | None = field(default=None, repr=False)
+    clients: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import asdict
+from functools import cache
 from types import ModuleType
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -19,6 +19,12 @@ __all__ = ["OPENAI", "OpenAIModel", "create", "usage_of"]
 
 OPENAI = Server(provider="openai", limit="max_completion_tokens")
 OURS = ("model", "messages", "n", "tools", "tool_choice", "functions", "function_call", "modalities", "audio")
+TELEMETRY = (
+    *("X-Stainless-Lang", "X-Stainless-Package-Version", "X-Stainless-Runtime", "X-Stainless-Runtime-Version"),
+    *("X-Stainless-OS", "X-Stainless-Arch", "X-Stainless-Async"),
+    *("X-Stainless-Retry-Count", "X-Stainless-Read-Timeout"),
+)
+"""What the SDK tells servers of this machine and of itself. It takes an eighth of a request's time."""
 FINISH = {
     "stop": "stop",
     "eos": "stop",
@@ -98,10 +104,9 @@ class OpenAIModel(SDKModel):
             arguments.setdefault("stream_options", {"include_usage": True})
         if self._server.extra_body:
             arguments["extra_body"] = {**self._server.extra_body, **(arguments.get("extra_body") or {})}
-        if self._server.key_header:
-            omitted = {"Authorization": self._sdk().Omit()}  # which the SDK lets only a request's own headers do
-            arguments["extra_headers"] = {**omitted, **(arguments.get("extra_headers") or {})}
-        chat = [asdict(message) for message in messages]
+        omitted = _omitted(authorization=bool(self._server.key_header))
+        arguments["extra_headers"] = {**omitted, **(arguments.get("extra_headers") or {})}
+        chat = [{"role": message.role, "content": message.content} for message in messages]
         completions = client.chat.completions
         if not arguments["stream"] and self._server.cost_header:
             raw = await completions.with_raw_response.create(model=self._model, messages=chat, **arguments)
@@ -164,6 +169,14 @@ def create() -> Callable[..., Any]:
     from openai.resources.chat.completions import AsyncCompletions
 
     return AsyncCompletions.create
+
+
+@cache
+def _omitted(*, authorization: bool) -> dict[str, Any]:
+    """Return what leaves headers out, which the SDK lets only a request's own headers do."""
+    from openai import Omit
+
+    return dict.fromkeys((*TELEMETRY, "Authorization") if authorization else TELEMETRY, Omit())
 
 
 def usage_of(usage: Any, cost: float | None = None) -> Usage:

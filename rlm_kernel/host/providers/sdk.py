@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
@@ -21,6 +22,7 @@ __all__ = ["PLACEHOLDER_KEY", "Piece", "SDKModel", "count", "number"]
 
 SECRET_LEAST = 6  # characters; "key" or "EMPTY" for a server that wants none would hide half of an error
 PLACEHOLDER_KEY = "none"  # for servers that want no key; the SDKs insist on one
+_connecting = threading.Lock()  # a thread may be getting a model ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Piece:
 
 class SDKModel(ABC):
     """A model that a vendor's SDK reaches; used from one event loop between two calls of `aclose`.
+
+    The models of a run that are behind one server have one client, with its connections.
 
     A subclass names the parameters that are not the caller's to give, connects a client, and turns one request into
     pieces.
@@ -57,9 +61,14 @@ class SDKModel(ABC):
         self._on_overload = options.on_overload
         self._base_url = server.address(self.name, options)
         self._key = server.key(self.name, options)
-        self._client: Any = None
+        self._clients = options.clients
+        self._place = (type(self), server.provider, self._base_url, self._key)
         if self._sampling:  # importing the SDK takes half a second, which the first request would take anyway
             check_sampling(self.name, self._sampling, self._create(), self.reserved)
+
+    def get_ready(self) -> None:
+        """Do what the first request would wait for: import the SDK, load certificates. It may be called in a thread."""
+        self._connected()
 
     @property
     def key(self) -> str:
@@ -84,7 +93,7 @@ class SDKModel(ABC):
 
     @abstractmethod
     def _connect(self) -> Any:
-        """Make the SDK's async client; called inside the event loop that will use it."""
+        """Make the SDK's async client, which opens no connection yet."""
 
     @abstractmethod
     def _pieces(
@@ -115,7 +124,7 @@ class SDKModel(ABC):
 
     async def aclose(self) -> None:
         """Close the client's connections; a later `complete` opens new ones."""
-        client, self._client = self._client, None
+        client = self._clients.pop(self._place, None)
         if client is not None:
             await client.close()
 
@@ -124,15 +133,23 @@ class SDKModel(ABC):
     ) -> AsyncGenerator[Piece, None]:
         # Only SDK and HTTP code runs in here (on_text does not), so whatever is raised is a failed model call.
         try:
-            if self._client is None:
-                self._client = self._connect()
-            async with aclosing(self._pieces(self._client, messages, watched, max_tokens)) as pieces:
+            async with aclosing(self._pieces(self._connected(), messages, watched, max_tokens)) as pieces:
                 async for piece in pieces:
                     yield piece
         except RLMError:
             raise
         except Exception as error:
             raise self._failure(error) from error
+
+    @property
+    def _client(self) -> Any:
+        return self._clients.get(self._place)
+
+    def _connected(self) -> Any:
+        with _connecting:
+            if self._place not in self._clients:
+                self._clients[self._place] = self._connect()
+            return self._clients[self._place]
 
     @property
     def _hooks(self) -> dict[str, list[Any]]:

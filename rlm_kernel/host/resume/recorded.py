@@ -21,8 +21,11 @@ from rlm_kernel.host.prompts.record import CellRecord
 def call_key(kind: str, prompt: str, **others: Any) -> str:
     """Return a digest of all that a sub-call asks; what is ``None`` or empty in ``others`` does not count."""
     asked = {name: value for name, value in others.items() if value}
-    text = json.dumps([kind, prompt, asked], sort_keys=True, separators=(",", ":"))
+    text = _KEY.encode([kind, prompt, asked])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+_KEY = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 class JournalEnds(RLMError):
