@@ -4,7 +4,8 @@ A call is one ``rlm_call`` message on the control channel, whose thread is free 
 is one ``rlm_reply`` there. Many may be in flight, from threads and from asyncio. An interrupt ends every wait at
 once and refuses new calls until the next cell, because a thread pool would go on to its next prompt otherwise.
 
-Threads: any thread may `submit`; only the control thread's loop sends, resolves and interrupts.
+Threads: any thread may `submit`, and sends what is short by itself; only the control thread's loop sends what is long,
+resolves and interrupts.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from rlm_kernel.packing import Messages
 
 Results = list[wire.CallResult]
 Kind = Literal["llm", "rlm"]
+
+WHOLE_BYTES = 16_384
+"""The system writes as much to a unix socket at once, or refuses it."""
 
 PART_CHARACTERS = 1_000_000
 """Of an input that is on its way to a child."""
@@ -185,13 +189,18 @@ class Bridge:
 
     def _send(self, msg_type: str, message: Any) -> None:
         assert self._host is not None
-        msg = self._session.msg(msg_type, wire.encode(message))
-        self._outbox.append(self._session.serialize(msg, ident=self._host))
-        self._loop.call_soon_threadsafe(self._drain)
+        frames = self._session.serialize(self._session.msg(msg_type, wire.encode(message)), ident=self._host)
+        # An interrupt may end this thread between any two steps. A short message is written whole, or not at all.
+        if not self._outbox and sum(map(len, frames)) <= WHOLE_BYTES:
+            self._kernel.control_stream.send_now(frames)
+        else:
+            self._outbox.append(frames)
+            self._loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
-        while self._outbox:
-            self._kernel.control_stream.send_now(self._outbox.popleft())
+        while self._outbox:  # it is empty when all has been sent, so that nothing overtakes
+            self._kernel.control_stream.send_now(self._outbox[0])
+            self._outbox.popleft()
 
 
 def parts_of(upload: str, value: Any) -> Iterator[wire.Part]:

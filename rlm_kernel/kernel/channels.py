@@ -7,8 +7,10 @@ The host binds the kernel's channels and passes the listening descriptors in. Wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import socket
+import threading
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from typing import Any
 
 from tornado.ioloop import IOLoop
 
-from rlm_kernel.zmtp import Kind, Peer
+from rlm_kernel.zmtp import Kind, Peer, packed
 
 
 @dataclass(slots=True)
@@ -64,9 +66,10 @@ class Router:
         return len(waiting)
 
     def send_now(self, parts: Sequence[bytes]) -> None:
-        """Send a message to the client that its first part names; if that one has gone, it is dropped."""
-        if parts[0] in self._peers:
-            self._peers[parts[0]].send(parts[1:])
+        """Send a message to the client that its first part names; if that one has gone, it is dropped. Any thread."""
+        peer = self._peers.get(parts[0])
+        if peer is not None:
+            peer.send(parts[1:])
 
     def _met(self, client: Client) -> None:
         self._peers[client.other] = client  # who comes back under its name is the one from now on
@@ -84,7 +87,12 @@ class Router:
 
 
 class Client(Peer):
-    """One connection of a client's, which each callback takes first."""
+    """One connection of a client's, which each callback takes first. Any thread may send.
+
+    What the other end takes at once is written by the thread that has something to say: to wake the loop's thread for
+    it costs more than to write it. The rest is handed over to the loop, and then what follows, too, so that the order
+    stays. `_writing` is held by the thread that writes or hands over.
+    """
 
     KIND: Kind = "ROUTER"
 
@@ -97,12 +105,43 @@ class Client(Peer):
         super().__init__(self.KIND, lambda parts, size: on_message(self, parts))
         self._on_ready = on_ready
         self._on_lost = on_lost
+        self._loop = asyncio.get_running_loop()
+        self._writing = threading.Lock()
+        self._handed_over = self._taken_over = 0
+        """What the loop has been asked to write, and what of it has been given to the transport."""
+
+    @property
+    def unsent(self) -> int:
+        """The bytes that wait for the other end, but for what the loop has not been given yet."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    def send(self, parts: Sequence[bytes]) -> None:
+        """Send a message; see `send_packed`."""
+        self.send_packed(packed(parts))
+
+    def send_packed(self, data: bytes) -> None:
+        """Write it, or hand over to the loop what the other end does not take at once."""
+        with self._writing:
+            if self._transport is None:
+                return
+            if self._handed_over == self._taken_over and not self.unsent:
+                with contextlib.suppress(OSError):
+                    data = data[self._own.send(data) :]
+                if not data:
+                    return
+            self._handed_over += 1
+            self._loop.call_soon_threadsafe(self._write, data)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep a socket to write to beside the loop. Called by asyncio."""
+        self._own: socket.socket = transport.get_extra_info("socket").dup()
+        super().connection_made(transport)
 
     def become_ready(self) -> None:
         """Name a client that has not given itself a name. Called when the other end is ready."""
         self.other = self.other or uuid.uuid4().bytes
-        self._on_ready(self)
         super().become_ready()
+        self._on_ready(self)
 
     def pause_writing(self) -> None:
         """Go on reading: a host that reads no more calls may still answer some, or interrupt. Called by asyncio."""
@@ -112,8 +151,15 @@ class Client(Peer):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell that it has gone. Called by asyncio."""
-        super().connection_lost(error)
+        with self._writing:
+            super().connection_lost(error)
+            self._own.close()
         self._on_lost(self)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+        self._taken_over += 1
 
 
 async def serve(listening: socket.socket, make: Callable[[], Peer]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import signal
 import socket
 import threading
@@ -24,7 +22,7 @@ SLOW_SECONDS = 0.001
 
 
 class Publisher:
-    """Iopub's socket. Its clients belong to the loop that serves it; any thread may send, one at a time."""
+    """Iopub's socket. Its clients belong to the loop that serves it; any thread may send."""
 
     def __init__(self, listening: socket.socket, on_subscription: Callable[[list[bytes]], None]) -> None:
         self._listening = listening
@@ -122,45 +120,6 @@ class PromptIOPub(IOPubThread):
 
 
 class _Subscriber(Client):
-    """One connection to iopub, written to from any thread, one at a time."""
+    """One connection to iopub."""
 
     KIND = "XPUB"
-
-    def __init__(self, *callbacks: Any) -> None:
-        super().__init__(*callbacks)
-        self._loop = asyncio.get_running_loop()
-        self._handed_over = self._taken_over = 0
-        """What the loop has been asked to write, and what of it has been given to the transport."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep a socket to write to beside the loop. Called by asyncio."""
-        self._own: socket.socket = transport.get_extra_info("socket").dup()
-        super().connection_made(transport)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Close it. Called by asyncio."""
-        super().connection_lost(error)
-        self._own.close()
-
-    @property
-    def unsent(self) -> int:
-        """The bytes that wait for the other end, but for what the loop has not been given yet."""
-        return 0 if self._transport is None else self._transport.get_write_buffer_size()
-
-    def send_packed(self, data: bytes) -> None:
-        """Write it, or hand over to the loop what the other end does not take at once."""
-        transport = self._transport
-        if transport is None:
-            return
-        if self._handed_over == self._taken_over and not transport.get_write_buffer_size():
-            with contextlib.suppress(OSError):
-                data = data[self._own.send(data) :]
-            if not data:
-                return
-        self._handed_over += 1
-        self._loop.call_soon_threadsafe(self._write, data)
-
-    def _write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
-        self._taken_over += 1
