@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -54,13 +54,13 @@ class Broker:
         calls = self._node.repl.session.calls
         try:
             uploads = [calls.uploads.get(name) for name in call.contexts[: wire.CALL_PROMPTS]]
-            count, job = len(call.prompts), self._jobs(call, uploads, await self._schema(call))
-            costs_nothing = all(self._sub_calls.knows(job(number)) for number in range(count))
+            jobs = self._jobs(call, uploads, await self._schema(call))
+            costs_nothing = all(map(self._sub_calls.knows, jobs))
             with calls.in_own_time() if costs_nothing else nullcontext():
-                if count == 1:  # the most frequent kind, without a task of its own
-                    results = [await self._sub_calls.answer(job(0))]
+                if len(jobs) == 1:  # the most frequent kind, without a task of its own
+                    results = [await self._sub_calls.answer(jobs[0])]
                 else:
-                    results = await self._answers(job, count)
+                    results = await self._answers(jobs)
             await self._node.shared.bus.kept()
             return wire.Reply(call.id, results)
         except RLMError as error:
@@ -69,18 +69,18 @@ class Broker:
             for upload in call.contexts:
                 calls.uploads.discard(upload, more=call.more)
 
-    async def _answers(self, job: Callable[[int], Job], count: int) -> list[wire.CallResult]:
+    async def _answers(self, jobs: Sequence[Job]) -> list[wire.CallResult]:
         """Answer a batch in order. A call begins when it may be sent soon: to begin all at once delays the first."""
         results: dict[int, wire.CallResult] = {}
-        waiting = iter(range(count))
+        waiting = iter(enumerate(jobs))
 
         async def work() -> None:
-            for number in waiting:
-                results[number] = await self._sub_calls.answer(job(number))
+            for number, job in waiting:
+                results[number] = await self._sub_calls.answer(job)
 
-        workers = min(count, AHEAD * self._node.ledger.limits.max_concurrency)
+        workers = min(len(jobs), AHEAD * self._node.ledger.limits.max_concurrency)
         await asyncio.gather(*(work() for _ in range(workers)))
-        return [results[number] for number in range(count)]
+        return [results[number] for number in range(len(jobs))]
 
     async def _schema(self, call: wire.Call) -> Structured | None:
         if call.schema is None:
@@ -89,8 +89,8 @@ class Broker:
             async with self._schemas:
                 return await asyncio.to_thread(Structured, call.schema)
 
-    def _jobs(self, call: wire.Call, uploads: Sequence[Upload], schema: Structured | None) -> Callable[[int], Job]:
-        """Return what makes the job of each prompt, by its number: a batch may have many.
+    def _jobs(self, call: wire.Call, uploads: Sequence[Upload], schema: Structured | None) -> list[Job]:
+        """Return the job of each prompt.
 
         Raises
         ------
@@ -117,7 +117,10 @@ class Broker:
             )
         kind: events.Kind = "rlm" if recursive else "llm"
         cache, source, named = call.cache, call.source, call.model or ""
-        return lambda number: Job(kind, call.prompts[number], model, each[number], schema, cache, source, named)
+        return [
+            Job(node, kind, prompt, model, upload, schema, cache, source, named)
+            for prompt, upload in zip(call.prompts, each, strict=True)
+        ]
 
     async def _tool(self, call: wire.ToolCall) -> wire.CallResult:
         """Call a function of the caller's, or one of the REPL's own."""

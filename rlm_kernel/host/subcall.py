@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
 
 from rlm_kernel import wire
@@ -29,10 +29,11 @@ RETRIES = 2
 """Of a call whose result a hook, or its schema, does not accept."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Job:
-    """A sub-call that a cell asked for: for a plain model, or for a child (``kind`` is ``rlm``)."""
+    """A sub-call that a node's cell asked for: for a plain model, or for a child (``kind`` is ``rlm``)."""
 
+    node: Node
     kind: events.Kind
     prompt: str
     model: Model
@@ -43,7 +44,7 @@ class Job:
     named: str = ""
     """The model that the code has named."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What the journal finds it by, whichever model answered it."""
         return call_key(
@@ -53,6 +54,22 @@ class Job:
             context=None if self.upload is None else self.upload.digest,
             schema=None if self.schema is None else self.schema.schema,
             source=self.source,
+        )
+
+    @cached_property
+    def cache_key(self) -> str:
+        """What an earlier answer to the same is found by."""
+        shared = self.node.shared
+        return shared.cache.key(
+            self.model.name,
+            shared.options.sub_sampling if self.kind == "llm" else shared.options.sampling,
+            self.prompt,
+            None if self.schema is None else self.schema.schema,
+            kind=self.kind,
+            context=None if self.upload is None else self.upload.digest,
+            source=self.source,
+            base_url=shared.options.base_url,
+            depth=self.node.ledger.depth if self.kind == "rlm" else None,  # a child must not wait for its ancestor
         )
 
 
@@ -79,7 +96,6 @@ class InFlight:
         self._recorded = recorded
         self._shared = node.shared
         self._counted = False
-        self._keyed: tuple[Job, str] | None = None
 
     def count(self, job: Job) -> None:
         """Count the call before anything is spent on it, unless an earlier one answers it.
@@ -95,12 +111,12 @@ class InFlight:
 
     def is_known(self, job: Job) -> bool:
         """Whether an earlier call answers it, or one that is under way."""
-        return not self._shared.verifiers and self._is_cacheable(job) and self._key(job) in self._shared.cache
+        return not self._shared.verifiers and self._is_cacheable(job) and job.cache_key in self._shared.cache
 
     def remember(self, job: Job, text: str) -> None:
         """Let a result of the journal answer the same call again."""
         if self._is_cacheable(job) and not self._shared.verifiers:
-            self._shared.cache.put(self._key(job), text)
+            self._shared.cache.put(job.cache_key, text)
 
     def settle(self) -> None:
         """Uncount the call if it turned out to cost nothing."""
@@ -145,25 +161,6 @@ class InFlight:
     def _is_cacheable(self, job: Job) -> bool:
         return job.cache and self._shared.cache.enabled
 
-    def _key(self, job: Job) -> str:
-        if self._keyed is None or self._keyed[0] is not job:
-            self._keyed = job, self._new_key(job)
-        return self._keyed[1]
-
-    def _new_key(self, job: Job) -> str:
-        options = self._shared.options
-        return self._shared.cache.key(
-            job.model.name,
-            options.sub_sampling if job.kind == "llm" else options.sampling,
-            job.prompt,
-            None if job.schema is None else job.schema.schema,
-            kind=job.kind,
-            context=None if job.upload is None else job.upload.digest,
-            source=job.source,
-            base_url=options.base_url,
-            depth=self._node.ledger.depth if job.kind == "rlm" else None,  # a child must not wait for its ancestor
-        )
-
     async def _cached(self, job: Job) -> str:
         """Answer from the cache, or ask and keep the answer."""
 
@@ -175,7 +172,7 @@ class InFlight:
 
         # A callable's name says nothing in another process, and a child's answer depends on more than the key says.
         keep = "/" in job.model.name and job.kind == "llm"
-        answered = await self._shared.cache.answer(self._key(job), asked, model=job.model.name, keep=keep)
+        answered = await self._shared.cache.answer(job.cache_key, asked, model=job.model.name, keep=keep)
         self.cached = answered.cached and self.cached is not False
         return answered.text
 
