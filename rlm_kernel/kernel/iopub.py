@@ -105,6 +105,10 @@ class PromptIOPub(IOPubThread):
             while self._events:
                 self._events.popleft()()
 
+    def _really_send(self, msg: list[bytes], *args: Any, **kwargs: Any) -> None:
+        if self._is_master_process():  # a fork has the kernel's connections, too, and could cut its messages in two
+            super()._really_send(msg, *args, **kwargs)
+
     def _welcome(self, frames: list[bytes]) -> None:
         with self._lock:
             self._handle_subscription(frames)

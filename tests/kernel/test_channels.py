@@ -188,3 +188,26 @@ async def test_interrupts_cut_no_message_in_two() -> None:
             assert (await cell).result.status == "interrupted"
             after = await run(session, f"print({number})\n{number}")
             assert after.text == f"{number}\n{number}"
+
+
+async def test_what_forks_print_cuts_no_message_of_the_kernels_in_two() -> None:
+    """They have the same connections and would write into the middle of a message; their output is dropped."""
+    code = """
+import os
+from IPython.display import display
+for _ in range(4):
+    if os.fork() == 0:
+        for number in range(300): print('child', number, flush=True)
+        os._exit(0)
+for number in range(300): display({'number': number, 'text': 'x' * 1_000})
+while True:
+    try: os.wait()
+    except ChildProcessError: break
+print('parent')
+"""
+    async with kernel() as session:
+        cell = await run(session, code)
+        assert "child" not in cell.text
+        assert cell.text.count("'number'") == 300
+        assert cell.text.endswith("parent\n")
+        assert (await run(session, "print(llm_query('on'))")).text == "ON\n"
