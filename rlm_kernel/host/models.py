@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from collections.abc import Hashable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -99,7 +99,8 @@ class Models:
 
     def get_ready(self) -> None:
         """Begin what first requests would wait for, in a thread: the kernel's start leaves time for it."""
-        asyncio.get_running_loop().run_in_executor(None, self._get_ready)
+        with suppress(RuntimeError):  # the interpreter is ending, and no thread begins any more
+            threading.Thread(target=self._get_ready, daemon=True).start()  # a program's end does not wait for it
 
     def _get_ready(self) -> None:
         for model in self.all:

@@ -74,9 +74,18 @@ class BoundedStream(OutStream):
         return super().write(string) or 0  # raises TypeError
 
     def flush(self) -> None:
-        """Send what is buffered, from the calling thread: a round trip through the sending thread takes 0.4 ms."""
-        if self._buffers and not is_quiet():
+        """Send what is buffered, from the calling thread: a round trip through the sending thread takes 0.4 ms.
+
+        What that one is about to send goes first: a cell's end would overtake it otherwise, and it would be lost.
+        """
+        if is_quiet():
+            return
+        if not self._is_master_process():  # a fork has the lock's state, but not the thread that may hold it
             self._flush()
+            return
+        with self._sending:
+            if self._buffers:
+                self._flush()
 
     def _schedule_flush(self) -> None:
         """Flush within `flush_interval`, in the sending thread. It is woken once in that time, not for each text."""

@@ -254,7 +254,7 @@ llm_query("lost")
         ]
 
 
-LONG = 192 << 20
+LONG = 384 << 20
 
 
 async def _long_message(scene: Scene) -> list[Try]:

@@ -144,7 +144,7 @@ class TestInAKernel:
         with parquet.ParquetWriter(tmp_path / "c.parquet", rows.schema) as file:
             for _ in range(60):
                 file.write_table(rows)
-        async with kernel(memory_mb=768) as session:
+        async with kernel(memory_mb=640) as session:
             for name in ("a.jsonl", "b.csv", "c.parquet"):
                 with pytest.raises(ContextError, match="does not fit into the kernel's memory. Raise memory_mb"):
                     await load(session, tmp_path / name)
