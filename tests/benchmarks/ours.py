@@ -236,12 +236,11 @@ def context(characters: int, kind: str) -> Samples:
             worker.check("length", await printed(session, "print(len(context))"), f"{characters}\n")
             return {"seconds": [seconds], "peak": [processes.peak_memory(pid)]}
 
-    text = inputs.text(characters)
     if kind == "str":
-        return asyncio.run(measure(text))
+        return asyncio.run(measure(inputs.text(characters)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "input.txt")
-        path.write_text(text)
+        inputs.write(path, characters)
         return asyncio.run(measure(path))
 
 
