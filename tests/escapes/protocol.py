@@ -128,7 +128,7 @@ for content in poison.values():
 
 async def _poisoned_report(scene: Scene) -> list[Try]:
     """The state of the REPL, which travels in the metadata of every reply."""
-    async with scene.kernel(cell_seconds=2.0) as session:
+    async with scene.kernel() as session:
         code = """
 reports = [{"rlm": value} for value in (None, 7, "text", [], [1], True)]
 reports += [{"rlm": {"ready": "yes", "variables": [1]}},
@@ -259,7 +259,7 @@ LONG = 384 << 20
 
 async def _long_message(scene: Scene) -> list[Try]:
     assert max(LIMITS.values()) < LONG
-    async with scene.kernel(cell_seconds=2.0) as session:
+    async with scene.kernel() as session:
         with growing() as memory:
             code = """
 own, long = own_cell(), bytes(host["long"])
@@ -274,7 +274,7 @@ to_shell(message("execute_reply", long, parent=own))
 
 async def _many_parts(scene: Scene) -> list[Try]:
     """The limit on a message's length is one on each of its parts; the host gets a message when it is whole."""
-    async with scene.kernel(cell_seconds=2.0) as session:
+    async with scene.kernel() as session:
         with growing() as memory:
             code = "part = bytes(host['size'])\nto_iopub(message('stream', {}, buffers=(part,) * host['parts']))\n"
             size = LIMITS["iopub"] - 1
@@ -285,7 +285,7 @@ async def _many_parts(scene: Scene) -> list[Try]:
 
 async def _million_parts(scene: Scene) -> list[Try]:
     """Each part costs the host more than it costs the kernel: these are written past all that builds messages."""
-    async with scene.kernel(cell_seconds=2.0) as session:
+    async with scene.kernel() as session:
         with growing() as memory:
             code = "kernel.shell_stream._peers[identity[0]]._transport.write(bytes([1, 2, 0, 0]) * 8_000_000)\n"
             await forge(scene, session, code)
@@ -333,12 +333,15 @@ async def _calls_that_wait(scene: Scene) -> list[Try]:
     """While a provider is slow, every prompt that waits for it is in the host's memory."""
     host = Host()
     host.open.clear()
-    async with scene.kernel(host.serve, cell_seconds=2.0) as session:
+    async with scene.kernel(host.serve) as session:
         with growing() as memory:
             code = """
 import time
 for number in range(700): to_control(message("rlm_call", call("x" * 1_000_000, str(number))))
-time.sleep(5)  # the host reads as fast as it can; a loaded machine needs seconds for it
+to_host, before = kernel.control_stream._peers[identity[0]], None
+while (left := to_host.unsent) != before:  # until the host takes no more, or has it all
+    before = left
+    time.sleep(1)
 """
             await forge(scene, session, code)
             host.open.set()
