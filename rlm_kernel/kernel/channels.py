@@ -164,4 +164,4 @@ class Client(Peer):
 
 async def serve(listening: socket.socket, make: Callable[[], Peer]) -> None:
     """Take every connection, in the running loop."""
-    await asyncio.get_running_loop().create_unix_server(make, sock=listening)
+    await asyncio.get_running_loop().create_server(make, sock=listening)

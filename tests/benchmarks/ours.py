@@ -8,12 +8,13 @@ import re
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from openai import AsyncOpenAI
+import aiohttp
+from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from rlm_kernel import RLM, wire
 from rlm_kernel.events.tree import fold as fold_events
@@ -36,6 +37,9 @@ from rlm_kernel.journal import Journal
 from tests.benchmarks import inputs, processes, reading, scripts, worker
 from tests.benchmarks.notebook import notebook
 from tests.benchmarks.worker import Samples
+
+Ask = Callable[[str, str], Awaitable[None]]
+"""Asks a model, named first, the server's reply to a prompt."""
 
 QUESTION = "What is the answer?"
 MB = 1_000_000
@@ -171,23 +175,59 @@ def sub_call_served(base_url: str, count: int) -> Samples:
 
 
 def sdk(base_url: str, count: int) -> Samples:
-    """The same requests by the SDK alone, asked as our provider asks."""
+    """The same requests by the SDK alone, on the transport and in the manner of our provider: whole replies."""
 
     async def measure() -> list[float]:
         seconds = []
-        async with AsyncOpenAI(api_key="none", base_url=base_url) as client:
+        async with _sdk(base_url) as ask:
             for number in range(count):
                 started = time.perf_counter()
-                chat: Any = [{"role": "user", "content": f"prompt {number}"}]
-                stream = await client.chat.completions.create(
-                    model="sleep-0", messages=chat, stream=True, stream_options={"include_usage": True}
-                )
-                async for _ in stream:
-                    pass
+                await ask("sleep-0", f"prompt {number}")
                 seconds.append(time.perf_counter() - started)
         return seconds
 
     return {"seconds": asyncio.run(measure())}
+
+
+def alone(base_url: str, size: int, milliseconds: int, concurrency: int) -> Samples:
+    """A batch's requests without kernel, engine and journal: by the SDK, and by the HTTP library below it."""
+
+    async def measure(client: Callable[[str], AbstractAsyncContextManager[Ask]]) -> list[float]:
+        slots = asyncio.Semaphore(concurrency)
+
+        async def one(number: int) -> None:
+            async with slots:
+                await ask(f"sleep-{milliseconds}", f"prompt {number}")
+
+        async with client(base_url) as ask:
+            await ask("sleep-0", "prompt")
+            began = time.perf_counter()
+            await asyncio.gather(*(one(number) for number in range(size)))
+            return [(time.perf_counter() - began) / worker.ideal(size, milliseconds / 1000, concurrency)]
+
+    return {"sdk": asyncio.run(measure(_sdk)), "http": asyncio.run(measure(_http))}
+
+
+@asynccontextmanager
+async def _sdk(base_url: str) -> AsyncIterator[Ask]:
+    async with AsyncOpenAI(api_key="none", base_url=base_url, http_client=DefaultAioHttpClient()) as client:
+
+        async def ask(model: str, prompt: str) -> None:
+            await client.chat.completions.create(model=model, messages=[{"role": "user", "content": prompt}])
+
+        yield ask
+
+
+@asynccontextmanager
+async def _http(base_url: str) -> AsyncIterator[Ask]:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def ask(model: str, prompt: str) -> None:
+            body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
+            async with session.post(f"{base_url}/chat/completions", json=body) as response:
+                await response.json()
+
+        yield ask
 
 
 def batch(base_url: str, size: int, milliseconds: int, concurrency: int | None) -> Samples:

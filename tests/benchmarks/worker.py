@@ -65,11 +65,16 @@ def sub_calls(answer: str) -> list[float]:
 
 
 def batch_samples(seconds: list[float], size: int, latency: float, concurrency: int, seen: dict[str, Any]) -> Samples:
-    """Compare a batch with the ideal: full rounds of ``concurrency`` calls that cost their latency and no more."""
+    """Compare a batch with the ideal."""
     check("requests at the server", seen["requests"], size + 1)  # and one of the root model
-    ideal = math.ceil(size / concurrency) * latency
-    times_ideal = [second / ideal for second in seconds]
+    shortest = ideal(size, latency, concurrency)
+    times_ideal = [second / shortest for second in seconds]
     return {"seconds": seconds, "times_ideal": times_ideal, "in_flight": [seen["most_in_flight"]]}
+
+
+def ideal(size: int, latency: float, concurrency: int) -> float:
+    """Return the seconds of full rounds of calls that take their latency and no more."""
+    return math.ceil(size / concurrency) * latency
 
 
 def import_seconds(statement: str) -> list[float]:

@@ -211,7 +211,7 @@ before = number()
     used = "time.sleep(0.3)\nprint(number() - before)"
     async with scene.siblings() as (first, attacker):
         started = await scene.cell(attacker, number + DAEMONS.format(number=30, program=HOP) + used)
-        assert int(started.text) > 60, "none of them has hopped"
+        assert int(started.text.split()[-1]) > 60, "none of them has hopped"  # Python 3.12 warns of forks first
         await attacker.close()
         await asyncio.sleep(0.3)
         hops = int((await run(first, number + used)).text)

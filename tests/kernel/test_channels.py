@@ -193,8 +193,9 @@ async def test_interrupts_cut_no_message_in_two() -> None:
 async def test_what_forks_print_cuts_no_message_of_the_kernels_in_two() -> None:
     """They have the same connections and would write into the middle of a message; their output is dropped."""
     code = """
-import os
+import os, warnings
 from IPython.display import display
+warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads, from Python 3.12
 for _ in range(4):
     if os.fork() == 0:
         for number in range(300): print('child', number, flush=True)
