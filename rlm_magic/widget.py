@@ -35,6 +35,8 @@ UPDATE_SHARE = 0.02
 SAVE_SECONDS = 15.0
 """How often all there is goes into the widget's state while the run goes on; at first, more often."""
 SAVE_SHARE = 0.005
+UNHEARD_SAVE_SHARE = 0.05
+"""Where no front end has spoken, as none can while the cell runs: one that came late sees nothing but the saves."""
 SAVED_CHARACTERS = 1_500_000
 """About how much text of a run the widget's state holds, and a saved notebook with it; longer texts are cut."""
 TEXT_CHARACTERS = 1_000_000
@@ -79,7 +81,7 @@ class CallTree(Hearing):
         self._changed = True
         self._waiting: deque[Event] = deque()
         self._updates = Pace(UPDATE_SECONDS, UPDATE_SHARE)
-        self._saves = Pace(1.0, SAVE_SHARE, first=1.0)
+        self._saves = Pace(1.0, UNHEARD_SAVE_SHARE, first=1.0)
         self.on_msg(self._hear)
 
     @property
@@ -101,8 +103,8 @@ class CallTree(Hearing):
             self._updates.end(sent)
         if self.saved_n != self._sent and self._saves.begin():
             self.save(level=1)
-            # Who cannot speak while the cell runs, and came too late for the first changes, needs this.
             self._saves.seconds = SAVE_SECONDS if self.heard else min(SAVE_SECONDS, 2 * self._saves.seconds)
+            self._saves.share = SAVE_SHARE if self.heard else UNHEARD_SAVE_SHARE
             self._saves.end(len(self.saved))
 
     def save(self, level: int = 6) -> None:

@@ -102,12 +102,22 @@ def test_a_front_end_that_comes_late_is_told_everything_and_then_only_changes(mo
     assert view.drawn() == whole(stream)
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.15])
 def test_what_has_been_told_is_soon_in_the_state_too_though_nothing_more_happens(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
+    """Also where both cores are busy, and a save takes a while."""
     now = 100.0
     monkeypatch.setattr("rlm_magic.pace.time.monotonic", lambda: now)
     tree, stream = Told(Stopped()), mystery()
+    save = tree.save
+
+    def slowly(level: int) -> None:
+        nonlocal now
+        save(level)
+        now += seconds
+
+    monkeypatch.setattr(tree, "save", slowly)
     for event in stream[:12]:
         tree.apply(event)
         tree.update()
