@@ -241,7 +241,10 @@ MEASUREMENTS = (
         ),
         call="alone",
         arguments={"size": 1000, "milliseconds": 100, "concurrency": 256},
-        rows=(Row("... of the SDK alone", "sdk", "times"), Row("... of bare HTTP alone", "http", "times")),
+        rows=(
+            Row("... the same by the SDK alone", "sdk", "times"),
+            Row("... the same by bare HTTP alone", "http", "times"),
+        ),
         repetitions=3,
         quick=3,
         warm_up=0,

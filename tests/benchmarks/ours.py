@@ -373,7 +373,7 @@ def main() -> None:
             {
                 call.__name__: call
                 for call in (
-                    *(start, child, cell, bridge, sub_call, sub_call_served, sdk),
+                    *(start, child, cell, bridge, sub_call, sub_call_served, sdk, alone),
                     *(batch, turns, tree, journal, fold, notebook, context, reading.coverage, memory, imports),
                 )
             }
