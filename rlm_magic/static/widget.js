@@ -49,6 +49,7 @@ class Session {
   }
 
   async hear(heard) {
+    const knew = this.live;
     this.live = true;
     this.heardAt = performance.now();
     const parts = heard.packed ? unpacked(heard.packed) : null;
@@ -69,6 +70,7 @@ class Session {
       clearTimeout(this.waiting.get(message.node));
       this.tell("Stopping …");
     }
+    if (!knew) this.revive();
     await this.keep();
   }
 
@@ -101,13 +103,24 @@ class Session {
     this.reading = false;
     if (piece.new) this.asked.clear();
     this.model = model;
-    const { run } = model;
-    const received = performance.now() / 1000;
-    run.now = run.running && this.live ? () => run.seconds + performance.now() / 1000 - received : undefined;
+    this.goOn();
     for (const view of this.views) {
       await pause();
       view.take(model, rows);
     }
+  }
+
+  /** Let the run's clock go on from what was heard last. */
+  goOn() {
+    const { run } = this.model;
+    const received = performance.now() / 1000;
+    run.now = run.running && this.live ? () => run.seconds + performance.now() / 1000 - received : undefined;
+  }
+
+  /** What was there may have been all there is; now it is known that the kernel lives. */
+  revive() {
+    this.goOn();
+    for (const view of this.views) view.say();
   }
 
   /** Show what the widget's state holds, if that is more than is known. */
