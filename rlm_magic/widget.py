@@ -36,7 +36,7 @@ SAVE_SECONDS = 15.0
 """How often all there is goes into the widget's state while the run goes on; at first, more often."""
 SAVE_SHARE = 0.005
 UNHEARD_SAVE_SHARE = 0.05
-"""Where no front end has spoken, as none can while the cell runs: one that came late sees nothing but the saves."""
+"""The same where no front end has spoken: messages may wait for the cell, and who came late sees only the saves."""
 SAVED_CHARACTERS = 1_500_000
 """About how much text of a run the widget's state holds, and a saved notebook with it; longer texts are cut."""
 TEXT_CHARACTERS = 1_000_000

@@ -164,4 +164,5 @@ class Client(Peer):
 
 async def serve(listening: socket.socket, make: Callable[[], Peer]) -> None:
     """Take every connection, in the running loop."""
+    # Not create_unix_server: from Python 3.13 on that looks up the socket's path, which the box need not show.
     await asyncio.get_running_loop().create_server(make, sock=listening)

@@ -49,7 +49,7 @@ class Session {
   }
 
   async hear(heard) {
-    const knew = this.live;
+    const wasLive = this.live;
     this.live = true;
     this.heardAt = performance.now();
     const parts = heard.packed ? unpacked(heard.packed) : null;
@@ -70,7 +70,7 @@ class Session {
       clearTimeout(this.waiting.get(message.node));
       this.tell("Stopping …");
     }
-    if (!knew) this.revive();
+    if (!wasLive && !this.model.run.now) this.revive();
     await this.keep();
   }
 
@@ -103,15 +103,15 @@ class Session {
     this.reading = false;
     if (piece.new) this.asked.clear();
     this.model = model;
-    this.goOn();
+    this.startClock();
     for (const view of this.views) {
       await pause();
       view.take(model, rows);
     }
   }
 
-  /** Let the run's clock go on from what was heard last. */
-  goOn() {
+  /** Let the run's clock go on from what is known now, where the run does. */
+  startClock() {
     const { run } = this.model;
     const received = performance.now() / 1000;
     run.now = run.running && this.live ? () => run.seconds + performance.now() / 1000 - received : undefined;
@@ -119,7 +119,7 @@ class Session {
 
   /** What was there may have been all there is; now it is known that the kernel lives. */
   revive() {
-    this.goOn();
+    this.startClock();
     for (const view of this.views) view.say();
   }
 

@@ -39,7 +39,7 @@ from tests.benchmarks.notebook import notebook
 from tests.benchmarks.worker import Samples
 
 Ask = Callable[[str, str], Awaitable[None]]
-"""Asks a model, named first, the server's reply to a prompt."""
+"""Sends a prompt, the second, to a model of the server's, the first, and waits for the reply."""
 
 QUESTION = "What is the answer?"
 MB = 1_000_000
@@ -175,7 +175,7 @@ def sub_call_served(base_url: str, count: int) -> Samples:
 
 
 def sdk(base_url: str, count: int) -> Samples:
-    """The same requests by the SDK alone, on the transport and in the manner of our provider: whole replies."""
+    """The same requests by the SDK's `create` alone, on our provider's transport: whole replies."""
 
     async def measure() -> list[float]:
         seconds = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,8 @@ PERSON: dict[str, Any] = {
     "required": ["name", "age"],
 }
 ADA = '{"name":"Ada","age":36}'
+TRAILING_COMMA = 35 if sys.version_info >= (3, 13) else 37
+"""Where Python's own decoder finds fault: at the comma, or behind it."""
 
 
 @pytest.mark.parametrize(
@@ -69,7 +72,7 @@ def test_scalars_and_texts_are_read_too(schema: dict[str, Any], reply: str, expe
         ('{"name": "Ada", "age": "old"}', "age: 'old' is not of type 'integer'"),
         ('{"name": "Ada"}', "'age' is a required property"),
         ('{"name": "Ada", "age": 36', "the JSON is broken at line 1, column 26"),
-        ('{"who": {"name": "Ada", "age": 36}, }', "the JSON is broken at line 1, column 3"),
+        ('{"who": {"name": "Ada", "age": 36}, }', f"the JSON is broken at line 1, column {TRAILING_COMMA}"),
         ("{'name': 'Ada', 'age': 36}", "the JSON is broken at line 1, column 2"),
         ('{"name": "Ada", "age": 36} or {"name": "Ada", "age": 37}', "the reply holds 2 different values that fit"),
         ('{"name": "Ada", "age": NaN}', "JSON has no NaN"),

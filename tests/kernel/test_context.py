@@ -27,6 +27,11 @@ SANDBOXES = ("bubblewrap", "landlock", "process")
 AWKWARD = b"\xef\xbb\xbfone\r\ntwo\rthree\nnul:\x00 wide:\xe2\x80\xa8\xf0\x9f\x98\x80\r\n\n\r"
 """A byte order mark, all three line ends, NUL, a line separator, a character beyond 16 bits."""
 EVERY_BYTE = bytes(range(256)) * 5
+NO_BOM = (
+    "byte 0 is not valid utf-16 (Stream does not start with BOM)"
+    if sys.version_info >= (3, 13)
+    else "UTF-16 stream does not start with BOM"
+)
 
 
 @pytest_asyncio.fixture
@@ -104,7 +109,7 @@ class TestBytes:
             (b"x" + b"\xc3\xa9" * 10_000_000 + b"\xff", "utf-8", "byte 20,000,001 is not valid utf-8 (invalid start"),
             (b"ok\x81", "cp1252", "byte 2 is not valid cp1252"),
             (b"abc", "utf-16-le", "byte 2 is not valid utf-16-le (truncated data)"),
-            (b"a\0b\0", "utf-16", "stream does not start with bom"),  # Python 3.13 names the byte
+            (b"a\0b\0", "utf-16", NO_BOM),
         ],
     )
     async def test_strict_names_the_byte_and_the_way_out(
@@ -112,8 +117,7 @@ class TestBytes:
     ) -> None:
         with pytest.raises(ContextError) as refusal:
             await load(session, data, encoding=encoding)
-        assert str(refusal.value).startswith("The context could not be loaded: ")
-        assert message in str(refusal.value).lower()
+        assert str(refusal.value).startswith(f"The context could not be loaded: {message}")
         assert "Choose another encoding=, or an encoding_errors= such as 'replace'." in str(refusal.value)
         assert (await run(session, "1 + 1")).text == "2"
 
